@@ -1,0 +1,1 @@
+"""The logic of the runbooks: everything that does not know Airflow."""
