@@ -23,10 +23,10 @@ def nothing(site: Site) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Component:
-    """One process. `prepare` runs first, then `command` under the process manager, `ready` until it returns, `after`.
+    """One process, or one step. `prepare` runs first, then `command` under the process manager, `ready` until it returns, `after`.
 
     :param prepare: make files, certificates and data folders; runs at every start, so it leaves what is there alone.
-    :param command: the argument list; asked for after `prepare`.
+    :param command: the argument list, asked for after `prepare`; None for a step that has no process of its own.
     :param environment: what the process needs beyond PATH, HOME and LANG. Passwords go here or in files, never in argv.
     :param ready: return when the component answers, raise NotReadyError with the reason when it does not yet.
     :param after: fill it (schema, roles, seed); idempotent; runs when it is ready.
@@ -36,8 +36,8 @@ class Component:
     """
 
     name: str
-    command: Callable[[Site], list[str]]
-    ready: Callable[[Site], None]
+    ready: Callable[[Site], None] = nothing
+    command: Callable[[Site], list[str]] | None = None
     prepare: Callable[[Site], None] = nothing
     after: Callable[[Site], None] = nothing
     environment: Callable[[Site], Mapping[str, str]] = field(default=lambda site: {})
@@ -46,3 +46,8 @@ class Component:
     user: str | None = None
     ready_within_s: float = 60.0
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has a process of its own."""
+        return self.command is not None
