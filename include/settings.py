@@ -52,6 +52,148 @@ class Connections(Limits):
     evidence: str = "ops_postgres_evidence"
 
 
+class KubernetesLimits(Limits):
+    """Of `check_kubernetes`."""
+
+    pending_critical_s: Seconds = 300  # the runbook's own: a pod that still waits after 5 minutes will not start by itself
+    restarts_warning: Annotated[int, Field(ge=1, le=1000)] = 3  # a day; one or two happen at every node upgrade
+    recent_s: Seconds = 86_400  # "since yesterday"
+    node_usage_warning_percent: Percent = 85  # above it one lost node no longer fits onto the others
+    node_usage_critical_percent: Percent = 95  # the kubelet starts to evict
+    memory_of_limit_warning_percent: Percent = 90  # next comes the OOM killer
+    usage_max_age_s: Seconds = 300  # metrics-server samples every 15 to 60 s; older than this it has stopped
+    events_warning: Annotated[int, Field(ge=1, le=10_000)] = 20  # repeats of one warning event; fewer are a passing retry
+    page_size: Annotated[int, Field(ge=1, le=1000)] = 500  # kubectl's own page: no list call strains the API server
+    top: Annotated[int, Field(ge=1, le=100)] = 20  # pods named by CPU and by memory (items F-05, F-06)
+
+
+class PostgresLimits(Limits):
+    """Of `check_postgres`."""
+
+    database: str = "orchestrator"  # a login into another one must never look healthy
+    connect_warning_ms: Annotated[float, Field(gt=0, le=10_000)] = 500  # a login takes 5 to 50 ms on a healthy server
+    query_warning_ms: Annotated[float, Field(gt=0, le=10_000)] = 100  # of `SELECT 1`; more is a server out of breath
+    connections_warning_percent: Percent = 80  # leaves a deploy's worth of sessions
+    connections_critical_percent: Percent = 95  # the next scale-up is refused
+    expected_replicas: Annotated[int, Field(ge=0, le=50)] = 0  # 0: replication is not judged
+    replication_lag_warning_s: Seconds = 30  # reads from a replica begin to surprise users
+    replication_lag_critical_s: Seconds = 300  # a failover now would lose five minutes
+    slot_retained_warning_bytes: Annotated[int, Field(ge=1)] = 5 * 1024**3  # an abandoned slot fills the disk with WAL
+    require_tls: bool = False  # on wherever the server is not on the same machine
+    statement_timeout_s: Annotated[float, Field(gt=0, le=9)] = 5  # the look's own deadline is 10 s: the server gives up first
+    success_critical_percent: Percent = 95  # the runbook's own: more than 95 % of workflows succeed
+    success_min_n: Annotated[int, Field(ge=73)] = 100  # below 73 even 100 % success cannot prove more than 95 %
+    success_recent_min_n: Annotated[int, Field(ge=10)] = 30  # of the last quarter of an hour: enough to see half of them fail
+    recent_s: Seconds = 900  # what began minutes ago must show, though a day dilutes it
+    stuck_factor: Annotated[float, Field(ge=1, le=100)] = 3  # times the 99th percentile of the day's run times
+    stuck_floor_s: Seconds = 1800  # and never before half an hour
+
+
+class RedisLimits(Limits):
+    """Of `check_redis`."""
+
+    ping_warning_ms: Annotated[float, Field(gt=0, le=10_000)] = 50  # it answers in less than 1 ms; 50 is a blocked event loop
+    memory_warning_percent: Percent = 80  # of maxmemory: room for one day of growth
+    memory_critical_percent: Percent = 95  # eviction or refused writes begin
+    clients_warning_percent: Percent = 80  # of maxclients
+    expected_replicas: Annotated[int, Field(ge=0, le=50)] = 0  # 0: replication is not judged
+    queue: str = "queue:workflows"  # the list that workers pop from its right end
+    queue_depth_critical: Annotated[int, Field(ge=1)] = 50  # the runbook's own: fewer than 50 items
+    oldest_item_warning_s: Seconds = 300  # a healthy item waits seconds; depth alone hides a stuck head
+    oldest_item_critical_s: Seconds = 1800  # half an hour: nobody takes work
+
+
+class BurnRate(Limits):
+    """One pair of windows: the error budget burns `factor` times too fast over the long one, and still does in the short one."""
+
+    factor: Annotated[float, Field(gt=0, le=1000)]
+    long_s: Seconds
+    short_s: Seconds
+    pages: bool
+
+
+class PerformanceLimits(Limits):
+    """Of `check_performance`; the names are those of the metrics and labels that the platform exports."""
+
+    p95_limit_s: Annotated[float, Field(gt=0, le=60)] = 1.0  # the runbook's own; must be a bucket bound of the histogram
+    p95_share: Annotated[float, Field(gt=0.5, lt=1)] = 0.95  # of requests within it
+    error_percent: Percent = 1  # the runbook's own: fewer than 1 %
+    min_requests: Annotated[int, Field(ge=1)] = 1000  # a day; with fewer the interval of the error rate spans the limit
+    window_s: Annotated[int, Field(ge=3600, le=86_400)] = 86_400  # since the last morning
+    recent_s: tuple[int, ...] = (120, 900)  # what began minutes ago must show, though a day dilutes it
+    recent_min_requests: Annotated[int, Field(ge=1)] = 100  # with 100 samples 3 % and 0.2 % no longer look alike
+    # 14.4 x spends 2 % of a month's budget in an hour, 6 x 5 % in six hours (Google SRE workbook, chapter 5)
+    burn_rates: tuple[BurnRate, ...] = (
+        BurnRate(factor=14.4, long_s=3600, short_s=300, pages=True),
+        BurnRate(factor=6, long_s=21_600, short_s=1800, pages=True),
+    )
+    step_s: Annotated[int, Field(ge=60, le=3600)] = 300  # one window of the day's series
+    coverage_warning_percent: Percent = 90  # of the day's windows hold data; holes hide faults
+    sample_max_age_s: Seconds = 120  # scrapes come every few seconds; older than this the series has stopped
+    queue_depth_critical: Annotated[int, Field(ge=1)] = 50  # the runbook's own: fewer than 50 items
+    queue_growth_warning_per_h: Annotated[float, Field(gt=0)] = 20  # two hours from a healthy depth to the limit
+    node_usage_warning_percent: Percent = 85  # 95th percentile of the day, as for the sample of now
+    node_usage_critical_percent: Percent = 95
+    throttled_warning_percent: Percent = 25  # of CPU periods; a quarter of all work waits for its turn
+    leak_growth_warning_percent: Annotated[float, Field(gt=0, le=1000)] = 20  # in six hours, rising in each: leak suspicion
+    leak_min_bytes: Annotated[int, Field(ge=0)] = 64 * 1024**2  # smaller containers wobble by more than that
+    usage_spike_factor: Annotated[float, Field(gt=1, le=100)] = 3  # against the same day last week
+    usage_min_requests: Annotated[int, Field(ge=1)] = 500  # a key with fewer is no spike, however fast it grew
+    top: Annotated[int, Field(ge=1, le=100)] = 20  # keys and routes named in the evidence
+    namespace_label: str = "namespace"
+    service_label: str = "service"
+    route_label: str = "route"
+    code_label: str = "code"
+    key_label: str = "api_key"
+    latency_metric: str = "http_request_duration_seconds"
+    requests_metric: str = "http_requests_total"
+    usage_metric: str = "api_requests_total"
+    queue_depth_metric: str = "queue_depth"
+    queue_age_metric: str = "queue_oldest_item_age_seconds"
+
+
+class AlertLimits(Limits):
+    """Of `check_alerts` and `check_pagerduty`."""
+
+    channel: str = "#alerts"  # where Alertmanager posts
+    window_s: Seconds = 86_400  # looked back when there is no earlier run, and never less
+    window_max_s: Annotated[float, Field(gt=0, le=2_592_000)] = 604_800  # after a long outage a week is enough to read
+    unanswered_s: Seconds = 1800  # the runbook's own longest first answer, that of a P1
+    high_severities: tuple[str, ...] = ("critical", "high", "page")  # of the alert's own severity label
+    pages_max: Annotated[int, Field(ge=1, le=100)] = 10  # x 200 messages: more is a storm, reported as such
+    pagerduty_service_ids: tuple[str, ...] = ()  # empty: every service that the token sees
+    ack_target_s: Seconds = 900  # the runbook's own for P0 and P1
+
+
+class Panel(Limits):
+    """One dashboard panel that a person would look at each morning."""
+
+    dashboard: str
+    panel: Annotated[int, Field(ge=0)]
+    title: str = ""
+
+
+class GrafanaLimits(Limits):
+    """Of `check_grafana`."""
+
+    panels: tuple[Panel, ...] = ()  # named panels; their own queries are run again
+    window_s: Seconds = 3600  # compared with the same hour a week ago
+    anomaly_z: Annotated[float, Field(ge=2, le=100)] = 6  # robust; lower ones wake people for weather
+    anomaly_floor_percent: Percent = 20  # of last week's median: a series that never moves has no deviation of its own
+
+
+class BusinessLimits(Limits):
+    """Of `check_business`: a day against the same weekday of the weeks before."""
+
+    weeks: Annotated[int, Field(ge=2, le=12)] = 4
+    min_weeks: Annotated[int, Field(ge=2, le=12)] = 3  # with fewer there is no band
+    deviations: Annotated[float, Field(ge=1, le=20)] = 4  # median absolute deviations, scaled to sigma
+    floor_percent: Percent = 20  # of the median: four equal weeks must not make a band without width
+    active_users_max_age_s: Seconds = 3600  # events come every minute
+    executions_max_age_s: Seconds = 3600
+    revenue_max_age_s: Seconds = 86_400  # the runbook's item: older than a day is not today's revenue
+
+
 class Settings(BaseSettings):
     """All of it; read once a process by `load`."""
 
@@ -63,6 +205,13 @@ class Settings(BaseSettings):
     maintenance_time_zone: TimeZoneName = "UTC"  # of the customers: 02:00 means their night
     namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")] = "ai-orchestrator"
     connections: Connections = Connections()
+    kubernetes: KubernetesLimits = KubernetesLimits()
+    postgres: PostgresLimits = PostgresLimits()
+    redis: RedisLimits = RedisLimits()
+    performance: PerformanceLimits = PerformanceLimits()
+    alerts: AlertLimits = AlertLimits()
+    grafana: GrafanaLimits = GrafanaLimits()
+    business: BusinessLimits = BusinessLimits()
 
     @classmethod
     def settings_customise_sources(
