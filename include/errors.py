@@ -29,3 +29,7 @@ class VerificationError(PermanentError):
 
 class OutcomeUnknownError(PermanentError):
     """Sent, and no answer came: read back by operation id before anything else."""
+
+
+class VerdictError(PermanentError):
+    """Looked, told, and it is bad: the run is red so that its colour tells the truth."""

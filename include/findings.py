@@ -19,6 +19,20 @@ class Severity(IntEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Blind:
+    """Why a look failed, fit to be shown: the sentence holds no secret.
+
+    :param error: name of the error class, `TransientError`.
+    :param reason: one sentence: what failed, on what, what to do next.
+    :param transient: the same look may succeed in a minute, so the scheduler should try again.
+    """
+
+    error: str
+    reason: str
+    transient: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """One sentence about one subject.
 
@@ -26,8 +40,10 @@ class Finding:
     :param check: what was judged, `workloads_ready`.
     :param subject: what it was judged on, `deployment/worker`.
     :param summary: one sentence, with the number and the limit.
-    :param evidence: the numbers that a person will ask for; JSON values only.
+    :param evidence: the numbers that a person will ask for; JSON values only. The keys of `EVIDENCE_COLUMNS` become columns
+        of the evidence table, all others go into its `detail`.
     :param next_step: what to do about it; empty when nothing is to be done.
+    :param blind: set when the subject could not be looked at; the task then fails, after everything was told.
     """
 
     item: str
@@ -37,6 +53,19 @@ class Finding:
     summary: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
     next_step: str = ""
+    blind: Blind | None = None
+
+    @classmethod
+    def unseen(cls, *, item: str, check: str, subject: str, blind: Blind, next_step: str = "") -> Finding:
+        """Return the UNKNOWN that a failed look leaves."""
+        summary = f"could not look: {blind.reason}"
+        return cls(
+            item=item, check=check, subject=subject, severity=Severity.UNKNOWN, summary=summary, next_step=next_step, blind=blind
+        )
+
+
+EVIDENCE_COLUMNS = ("source", "request", "window_start", "window_end", "n", "value", "unit", "threshold")
+"""Keys of `Finding.evidence` with a column of their own: who was asked what, over which time, how many samples, what came back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +87,11 @@ class Report:
         blind = () if self.checked else (Severity.UNKNOWN,)
         return max((*blind, *(finding.severity for finding in self.findings)), default=Severity.OK)
 
+    @property
+    def blind(self) -> tuple[Finding, ...]:
+        """The findings whose subject could not be looked at."""
+        return tuple(finding for finding in self.findings if finding.blind)
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values for XCom, which loses the types of nested dataclasses."""
         return {**asdict(self), "findings": [{**asdict(f), "severity": f.severity.name} for f in self.findings]}
@@ -65,8 +99,13 @@ class Report:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Report:
         """Read back what `to_json` wrote."""
-        findings = (Finding(**{**f, "severity": Severity[f["severity"]]}) for f in value["findings"])
-        return cls(source=value["source"], checked=value["checked"], findings=tuple(findings))
+        findings = tuple(_finding_from_json(finding) for finding in value["findings"])
+        return cls(source=value["source"], checked=value["checked"], findings=findings)
+
+
+def _finding_from_json(value: Mapping[str, Any]) -> Finding:
+    blind = value.get("blind")
+    return Finding(**{**value, "severity": Severity[value["severity"]], "blind": Blind(**blind) if blind else None})
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:

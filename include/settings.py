@@ -194,6 +194,23 @@ class BusinessLimits(Limits):
     revenue_max_age_s: Seconds = 86_400  # the runbook's item: older than a day is not today's revenue
 
 
+class Looking(Limits):
+    """How long a look may take."""
+
+    deadline_s: Annotated[float, Field(gt=0, le=60)] = 10.0  # of one probe: a source that needs longer cannot be relied on
+    grace_s: Annotated[float, Field(ge=0, le=60)] = 10.0  # for connecting and importing around the probes of one check
+
+
+class Reporting(Limits):
+    """Where reports go and how much of them is shown."""
+
+    channel: Annotated[str, Field(pattern=r"^(#[a-z0-9_-]{1,79}|[CG][A-Z0-9]{8,})$")] = "#operations"
+    airflow_url: Annotated[str, Field(pattern=r"^https?://\S+$")] = "http://127.0.0.1:8080"  # what the links in messages open
+    pages: tuple[str, ...] = ("pages",)  # a failed task pages when its DAG carries one of these tags
+    deadline_s: Annotated[float, Field(gt=0, le=120)] = 10.0  # of one call to Slack or PagerDuty: both queue badly when down
+    late_after_s: Seconds = 600.0  # a later start is said in the report; H-01 asks for it after 10 minutes
+
+
 class Settings(BaseSettings):
     """All of it; read once a process by `load`."""
 

@@ -1,0 +1,1 @@
+"""Reports in, payloads out; nothing here sends anything."""

@@ -1,0 +1,1 @@
+"""Everything of the runbooks that knows Airflow."""

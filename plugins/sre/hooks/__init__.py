@@ -1,0 +1,1 @@
+"""Hooks for what no provider offers, or offers without our errors."""

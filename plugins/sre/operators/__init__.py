@@ -1,0 +1,1 @@
+"""The steps that runbooks are made of."""
