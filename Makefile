@@ -1,0 +1,63 @@
+# Two commands: `make up` (the platform in small, Airflow, the first run) and `make test`.
+# The rest: down, status, doctor, check, proof, items, evidence, lock, faults.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# With this variable set, every start of Airflow costs two to five times as much: its byte code is never kept.
+unexport PYTHONDONTWRITEBYTECODE
+# A kubeconfig of the shell is not an order to use that cluster: only `make up KUBECONFIG=…` is.
+ifneq ($(origin KUBECONFIG),command line)
+unexport KUBECONFIG
+endif
+
+PY := .venv/bin/python
+BASE_PYTHON := $(shell for p in python3.12 python3.13 python3.11 python3; do \
+  "$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { command -v "$$p"; break; }; done)
+
+help:  ## show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
+
+.venv/installed: requirements-dev.txt sandbox/bootstrap.py
+	@test -n "$(BASE_PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 was found: install one, on Debian or Ubuntu with: apt install python3 python3-venv"; exit 1; }
+	@$(BASE_PYTHON) sandbox/bootstrap.py
+
+install: .venv/installed  ## the Python packages, into .venv
+programs:  ## the Go programs, from the cache, a release, or built
+	@test -n "$(BASE_PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 was found: install one, on Debian or Ubuntu with: apt install python3 python3-venv"; exit 1; }
+	@$(BASE_PYTHON) -m sandbox.binaries
+
+ready:  # both at once: neither needs the other
+	@$(MAKE) --no-print-directory -j2 install programs
+
+up: ready  ## start all of it and run the health check once
+	@$(PY) -m sandbox up
+
+down: install  ## stop all of it
+	@$(PY) -m sandbox down
+
+status: install  ## one line a component; 0 only if all are healthy
+	@$(PY) -m sandbox status
+
+check: install  ## format, lint, types, and the fast tests
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/pytest -q -m "not integration and not proof"
+	@$(PY) -m include.catalogue
+
+test: ready  ## the whole test suite, against real components that it starts and stops
+	@.venv/bin/pytest -m "not proof"
+
+proof: ready  ## the proofs in full; NAME=… runs one
+	@.venv/bin/pytest -m proof $(if $(NAME),-k "$(NAME)") --proof-full
+
+items: install  ## how much of the runbook works
+	@$(PY) -m include.catalogue
+
+lock:  ## compile the lock files from the .in files
+	@.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements-dev.in -o requirements-dev.txt
+	@.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements.in -c requirements-dev.txt -o requirements.txt
+
+.PHONY: help install programs ready up down status check test proof items lock

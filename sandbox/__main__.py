@@ -1,0 +1,125 @@
+"""`python -m sandbox up | down | status`: the platform in small, Airflow over it, and its first run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import httpx
+
+from sandbox.airflow_api import Airflow
+from sandbox.component import SetupError
+from sandbox.components.airflow import USERS
+from sandbox.platform import Platform
+from sandbox.site import PORTS, PROJECT, Site, default_state
+
+FIRST_RUNBOOK = "daily_health_check"
+NEEDED_GB = 3
+
+
+def main() -> None:
+    """Run the command; one sentence on standard error and exit code 1 when it cannot be done."""
+    commands: Mapping[str, Callable[[], int]] = {"up": up, "down": down, "status": status}
+    parser = argparse.ArgumentParser(prog="sandbox", description=__doc__)
+    parser.add_argument("command", choices=commands)
+    try:
+        sys.exit(commands[parser.parse_args().command]())
+    except SetupError as error:
+        sys.exit(f"\n{error}")
+    except KeyboardInterrupt:
+        sys.exit("\ninterrupted; `make status` says what runs, `make down` stops it")
+
+
+def up() -> int:
+    """Start everything, unpause the DAGs, run the health check once, and say where to look."""
+    began = time.monotonic()
+    site = _chosen_site()
+    print(f"Starting the platform in small; its state lies in {site.state}", flush=True)
+    Platform(site).start()
+    airflow = _with_dags_unpaused(site)
+    print(f"All of it runs after {time.monotonic() - began:.0f} s. Running {FIRST_RUNBOOK} once …", flush=True)
+    run = airflow.wait_for_run(FIRST_RUNBOOK, airflow.trigger(FIRST_RUNBOOK))
+    _say_where_to_look(site, airflow, run)
+    print(f"`make up` took {time.monotonic() - began:.0f} s; `make status` looks again, `make down` stops it.")
+    return 0
+
+
+def down() -> int:
+    """Stop all of it; the data stay for the next start."""
+    Platform(_existing_site()).stop()
+    print("Stopped. `make up` starts it again where it was.")
+    return 0
+
+
+def status() -> int:
+    """Print one line a component; 0 only if all are healthy."""
+    lines = Platform(_existing_site()).status()
+    for line in lines:
+        print(f"{'ok  ' if line.healthy else 'DOWN'}  {line.name:<24} {line.detail}")
+    return 0 if all(line.healthy for line in lines) else 1
+
+
+def _chosen_site() -> Site:
+    state = default_state()
+    ports = {name: _port(name, usual) for name, usual in PORTS.items()}
+    _refuse_full_disk(state)
+    return Site.create(state, ports)
+
+
+def _existing_site() -> Site:
+    try:
+        return Site.load(default_state())
+    except FileNotFoundError:
+        raise SetupError("nothing was ever started from this checkout; `make up` does it") from None
+
+
+def _port(name: str, usual: int) -> int:
+    variable = f"PORT_{name.upper()}"
+    text = os.environ.get(variable) or str(usual)
+    if not text.isdecimal() or not 1024 <= int(text) <= 65535:
+        raise SetupError(f"{variable} is {text!r}; write a port between 1024 and 65535")
+    return int(text)
+
+
+def _refuse_full_disk(state: Path) -> None:
+    state = next(folder for folder in (state, *state.parents) if folder.exists())
+    free_gb = shutil.disk_usage(state).free / 1e9
+    if free_gb < NEEDED_GB:
+        raise SetupError(
+            f"{state} has {free_gb:.1f} GB free and the platform needs {NEEDED_GB} GB:"
+            " free some space, or choose another folder with `make up SANDBOX_STATE=…`"
+        )
+
+
+def _with_dags_unpaused(site: Site) -> Airflow:
+    airflow = Airflow(site)
+    runbooks = {file.stem for file in (PROJECT / "dags").glob("*.py")}
+    airflow.wait_for_dags(runbooks)
+    for dag_id in sorted(runbooks):
+        airflow.unpause(dag_id)
+    return airflow
+
+
+def _say_where_to_look(site: Site, airflow: Airflow, run: dict[str, object]) -> None:
+    run_id = str(run["dag_run_id"])
+    print(f"\nAirflow     {site.url('airflow')}   (logins below)")
+    print(f"This run    {airflow.run_url(FIRST_RUNBOOK, run_id)}   {run['state']}")
+    print(f"Slack       {site.url('receivers')}/slack/")
+    print(f"Others      {site.url('receivers')}/   (PagerDuty, status page, Grafana)")
+    print(f"Logins      {'   '.join(f'{name} ({role})' for name, role in USERS.items())}")
+    print(f"            the password of each is in {site.state}/secrets/airflow-<name>")
+    print(f"\nVerdict     {_verdict(site)}")
+
+
+def _verdict(site: Site) -> str:
+    recorded = httpx.get(f"{site.url('receivers')}/_recorded/slack", timeout=5).json()
+    return str(recorded)[-500:]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""The Airflow Connections of the platform in small: one file, which `make up` loads. `.env.example` documents them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from include.settings import Connections
+from sandbox.site import Site
+
+IDS = Connections()
+
+
+def all_of(site: Site) -> dict[str, dict[str, Any]]:
+    """Return the connections by id, in the form that `airflow connections import` reads."""
+    return {
+        IDS.kubernetes: {
+            "conn_type": "kubernetes",
+            "extra": {"kube_config_path": str(site.path("kubernetes", "ops-read.kubeconfig"))},
+        },
+        IDS.postgres: _postgres(site, "ops_health", "orchestrator", "postgres"),
+        IDS.evidence: _postgres(site, "ops_evidence_writer", "ops", "postgres_ops"),
+        IDS.redis: {
+            "conn_type": "redis",
+            "host": "127.0.0.1",
+            "port": site.ports["valkey"],
+            "login": "ops_health",
+            "password": site.secret("redis-ops_health"),
+        },
+        IDS.prometheus: {"conn_type": "http", "host": site.url("prometheus")},
+        IDS.grafana: _receiver(site, "grafana", "grafana-token"),
+        IDS.pagerduty_api: _receiver(site, "pagerduty", "pagerduty-api-token"),
+        IDS.pagerduty_events: _receiver(site, "pagerduty", "pagerduty-routing-key") | {"conn_type": "pagerduty_events"},
+        IDS.slack: {
+            "conn_type": "slack",
+            "password": site.secret("slack-bot-token"),
+            "extra": {"base_url": f"{site.url('receivers')}/slack/api/"},
+        },
+    }
+
+
+def write(site: Site) -> Path:
+    """Write the file and return where it lies; only we can read it."""
+    path = site.path("airflow", "connections.json")
+    path.touch(mode=0o600)
+    path.write_text(json.dumps({name: _as_imported(fields) for name, fields in all_of(site).items()}, indent=2))
+    return path
+
+
+def _as_imported(fields: dict[str, Any]) -> dict[str, Any]:
+    return fields | ({"extra": json.dumps(fields["extra"])} if "extra" in fields else {})
+
+
+def _postgres(site: Site, role: str, database: str, server: str) -> dict[str, Any]:
+    return {
+        "conn_type": "postgres",
+        "host": "127.0.0.1",
+        "port": site.ports[server],
+        "login": role,
+        "password": site.secret(f"postgres-{role}"),
+        "schema": database,
+        "extra": {"sslmode": "require"},
+    }
+
+
+def _receiver(site: Site, service: str, token: str) -> dict[str, Any]:
+    return {"conn_type": "http", "host": f"{site.url('receivers')}/{service}", "password": site.secret(token)}

@@ -1,0 +1,52 @@
+"""Fixtures for all tests: the platform in small, started once a session on free ports and stopped at its end."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.platform import Platform, components
+from sandbox.site import Site, free_ports
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--proof-full`: the N that the claims name, instead of a small one."""
+    parser.addoption("--proof-full", action="store_true", help="run the proofs with their full N and write docs/proof")
+
+
+@pytest.fixture(scope="session")
+def empty_site() -> Iterator[Site]:
+    """A site with free ports and nothing started; its folder is removed at the end."""
+    state = Path(tempfile.mkdtemp(prefix="aos-"))
+    try:
+        yield Site.create(state, free_ports())
+    finally:
+        shutil.rmtree(state, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def platform(empty_site: Site) -> Iterator[Platform]:
+    """The whole platform in small without Airflow, running; stopped whatever happens."""
+    platform = Platform(empty_site, [name for name in components() if not name.startswith("airflow-")])
+    try:
+        platform.start()
+        yield platform
+    finally:
+        platform.stop()
+
+
+@pytest.fixture(scope="session")
+def site(platform: Platform) -> Site:
+    """The site of the running platform."""
+    return platform.site
+
+
+@pytest.fixture(scope="session")
+def airflow_site(platform: Platform) -> Site:
+    """The same site with Airflow running over it; stopped together with the platform."""
+    Platform(platform.site).start()
+    return platform.site
