@@ -205,7 +205,6 @@ class Reporting(Limits):
     """Where reports go and how much of them is shown."""
 
     channel: Annotated[str, Field(pattern=r"^(#[a-z0-9_-]{1,79}|[CG][A-Z0-9]{8,})$")] = "#operations"
-    airflow_url: Annotated[str, Field(pattern=r"^https?://\S+$")] = "http://127.0.0.1:8080"  # what the links in messages open
     pages: tuple[str, ...] = ("pages",)  # a failed task pages when its DAG carries one of these tags
     deadline_s: Annotated[float, Field(gt=0, le=120)] = 10.0  # of one call to Slack or PagerDuty: both queue badly when down
     late_after_s: Seconds = 600.0  # a later start is said in the report; H-01 asks for it after 10 minutes
@@ -229,10 +228,17 @@ class Settings(BaseSettings):
     alerts: AlertLimits = AlertLimits()
     grafana: GrafanaLimits = GrafanaLimits()
     business: BusinessLimits = BusinessLimits()
+    looking: Looking = Looking()
+    reporting: Reporting = Reporting()
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], env_settings: PydanticBaseSettingsSource, **others: Any
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment over file over default."""
         return env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=_file_of_the_place())
