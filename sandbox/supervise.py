@@ -91,7 +91,7 @@ class Supervisor:
         user = "user=root\n" if os.geteuid() == 0 else ""
         _write_private(config, _DAEMON.format(state=self.site.state, socket=self._socket, user=user))
         command = [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(config)]
-        subprocess.run(command, check=True, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        subprocess.run(command, check=True, cwd="/", env=_base(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         self._wait_for_answer()
 
     def run(self, component: Component) -> None:
@@ -179,9 +179,13 @@ class _ignoring:
 
 
 def environment(component: Component, site: Site) -> dict[str, str]:
-    """Return the whole environment of a component's process: nothing of the caller's leaks into it."""
-    base = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TZ") if name in os.environ}
-    return {**base, "PYTHONPATH": str(PROJECT), "SANDBOX_STATE": str(site.state), **component.environment(site)}
+    """Return what a component's process finds in its environment beside PATH, HOME and LANG."""
+    return {"PYTHONPATH": str(PROJECT), "SANDBOX_STATE": str(site.state), **component.environment(site)}
+
+
+def _base() -> dict[str, str]:
+    # Nothing else of the caller's shell reaches the components: no credentials of a real cloud, no Python switches.
+    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TZ") if name in os.environ}
 
 
 def _program_file(component: Component, site: Site) -> str:
