@@ -7,10 +7,14 @@ SHELL := bash
 
 # With this variable set, every start of Airflow costs two to five times as much: its byte code is never kept.
 unexport PYTHONDONTWRITEBYTECODE
-# A kubeconfig of the shell is not an order to use that cluster: only `make up KUBECONFIG=…` is.
-ifneq ($(origin KUBECONFIG),command line)
-unexport KUBECONFIG
+# What a shell happens to hold is no order to use it: only `make up KUBECONFIG=…` and the like are.
+define own
+ifeq ($$(origin $(1)),command line)
+export OWN_$(1) := $$($(1))
 endif
+unexport $(1)
+endef
+$(foreach variable,KUBECONFIG DATABASE_URL REDIS_URL PROMETHEUS_URL,$(eval $(call own,$(variable))))
 
 PY := .venv/bin/python
 BASE_PYTHON := $(shell for p in python3.12 python3.13 python3.11 python3; do \

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 
+from sandbox import own
 from sandbox.airflow_api import Airflow
 from sandbox.component import SetupError
 from sandbox.components.airflow import USERS
@@ -40,7 +41,7 @@ def up() -> int:
     began = time.monotonic()
     site = _chosen_site()
     print(f"Starting the platform in small; its state lies in {site.state}", flush=True)
-    Platform(site).start()
+    _platform(site).start()
     airflow = _with_dags_unpaused(site)
     print(f"All of it runs after {time.monotonic() - began:.0f} s. Running {FIRST_RUNBOOK} once …", flush=True)
     run = airflow.wait_for_run(FIRST_RUNBOOK, airflow.trigger(FIRST_RUNBOOK))
@@ -51,14 +52,14 @@ def up() -> int:
 
 def down() -> int:
     """Stop all of it; the data stay for the next start."""
-    Platform(_existing_site()).stop()
+    _platform(_existing_site()).stop()
     print("Stopped. `make up` starts it again where it was.")
     return 0
 
 
 def status() -> int:
     """Print one line a component; 0 only if all are healthy."""
-    lines = Platform(_existing_site()).status()
+    lines = _platform(_existing_site()).status()
     for line in lines:
         print(f"{'ok  ' if line.healthy else 'DOWN'}  {line.name:<24} {line.detail}")
     return 0 if all(line.healthy for line in lines) else 1
@@ -68,7 +69,13 @@ def _chosen_site() -> Site:
     state = default_state()
     ports = {name: _port(name, usual) for name, usual in PORTS.items()}
     _refuse_full_disk(state)
-    return Site.create(state, ports)
+    site = Site.create(state, ports)
+    own.remember(site)
+    return site
+
+
+def _platform(site: Site) -> Platform:
+    return Platform(site, without=own.left_out(site))
 
 
 def _existing_site() -> Site:

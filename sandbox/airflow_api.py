@@ -59,7 +59,10 @@ class Airflow:
         deadline = time.monotonic() + within_s
         while (run := self.get(f"dags/{dag_id}/dagRuns/{run_id}"))["state"] not in ENDED:
             if time.monotonic() > deadline:
-                raise SetupError(f"the run {run_id} of {dag_id} is still {run['state']} after {within_s:g} s; open {self.run_url(dag_id, run_id)}")
+                raise SetupError(
+                    f"the run {run_id} of {dag_id} is still {run['state']} after {within_s:g} s;"
+                    f" open {self.run_url(dag_id, run_id)}"
+                )
             time.sleep(0.5)
         return dict(run)
 

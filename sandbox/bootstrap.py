@@ -26,7 +26,9 @@ def refuse_full_disk() -> None:
     """Stop before a half-installed environment is left behind."""
     free_gb = shutil.disk_usage(PROJECT).free / 1e9
     if free_gb < NEEDED_GB:
-        sys.exit(f"{PROJECT} has {free_gb:.1f} GB free and the Python packages need {NEEDED_GB} GB: free some space first")
+        sys.exit(
+            f"{PROJECT} has {free_gb:.1f} GB free and the Python packages need {NEEDED_GB} GB: free some space first"
+        )
 
 
 def make_venv() -> None:
@@ -35,15 +37,27 @@ def make_venv() -> None:
         return
     print(f"Making .venv with Python {sys.version.split()[0]} …", flush=True)
     if subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=False).returncode:
-        sys.exit("Python cannot make virtual environments: on Debian or Ubuntu run `apt install python3-venv`, then again")
+        sys.exit(
+            "Python cannot make virtual environments: on Debian or Ubuntu run `apt install python3-venv`, then again"
+        )
     if subprocess.run([str(VENV / "bin/pip"), "install", "--quiet", "--no-cache-dir", UV], check=False).returncode:
-        sys.exit(f"{UV} could not be installed: is the Python package index reachable? Its address is pip's own setting")
+        sys.exit(
+            f"{UV} could not be installed: is the Python package index reachable? Its address is pip's own setting"
+        )
 
 
 def install_packages() -> None:
     """Install exactly what the lock file names, checked by hash, with byte code compiled: Airflow starts twice as fast."""
     print("Installing the Python packages of requirements-dev.txt …", flush=True)
-    sync = [str(VENV / "bin/uv"), "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode", "requirements-dev.txt"]
+    sync = [
+        str(VENV / "bin/uv"),
+        "pip",
+        "sync",
+        "--quiet",
+        "--require-hashes",
+        "--compile-bytecode",
+        "requirements-dev.txt",
+    ]
     environment = {**os.environ, "VIRTUAL_ENV": str(VENV)}
     if subprocess.run(sync, cwd=PROJECT, env=environment, check=False).returncode:
         sys.exit("The Python packages could not be installed: see above; with no network, a filled uv cache is enough")

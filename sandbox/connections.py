@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from include.settings import Connections
+from sandbox import own
 from sandbox.site import Site
 
 IDS = Connections()
@@ -44,8 +45,14 @@ def write(site: Site) -> Path:
     """Write the file and return where it lies; only we can read it."""
     path = site.path("airflow", "connections.json")
     path.touch(mode=0o600)
-    path.write_text(json.dumps({name: _as_imported(fields) for name, fields in all_of(site).items()}, indent=2))
+    fields = {name: _as_imported(fields) for name, fields in all_of(site).items()} | _own(site)
+    path.write_text(json.dumps(fields, indent=2))
     return path
+
+
+def _own(site: Site) -> dict[str, str]:
+    variables = {IDS.postgres: "DATABASE_URL", IDS.redis: "REDIS_URL", IDS.prometheus: "PROMETHEUS_URL"}
+    return {name: uri for name, variable in variables.items() if (uri := own.given(site, variable))}
 
 
 def _as_imported(fields: dict[str, Any]) -> dict[str, Any]:

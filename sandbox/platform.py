@@ -95,7 +95,7 @@ class Platform:
     def _health(self, component: Component) -> Health:
         try:
             component.ready(self.site)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this component's line
             return Health(component.name, False, f"{error}; log: {self._log(component)}")
         return Health(component.name, True, "healthy")
 

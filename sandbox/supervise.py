@@ -99,26 +99,26 @@ class Supervisor:
         program = self.site.path("programs", f"{component.name}.conf")
         with self._lock:
             _write_private(program, _program_file(component, self.site))
-            (added, changed, removed), *_ = self._call("reloadConfig")
+            (added, changed, _), *_ = self._call("reloadConfig")
             if component.name in changed:
                 self._replace(component.name)
             elif component.name in added:
                 self._call("addProcessGroup", component.name)
-            with _ignoring(Faults.ALREADY_STARTED):
+            with _Ignoring(Faults.ALREADY_STARTED):
                 self._call("startProcess", component.name)
 
     def stop_program(self, name: str) -> None:
         """Stop one process and wait until it is gone; nothing when it does not run."""
-        with self._lock, _ignoring(Faults.NOT_RUNNING, Faults.BAD_NAME):
+        with self._lock, _Ignoring(Faults.NOT_RUNNING, Faults.BAD_NAME):
             self._call("stopProcess", name)
 
     def start_program(self, name: str) -> None:
         """Start a process that `stop_program` stopped."""
-        with self._lock, _ignoring(Faults.ALREADY_STARTED):
+        with self._lock, _Ignoring(Faults.ALREADY_STARTED):
             self._call("startProcess", name)
 
     def states(self) -> dict[str, str]:
-        """Return the state of each program by name: RUNNING, STOPPED, BACKOFF, FATAL, …"""
+        """Return the state of each program by name: RUNNING, STOPPED, BACKOFF or FATAL."""
         with self._lock:
             return {info["name"]: info["statename"] for info in self._call("getAllProcessInfo")}
 
@@ -138,7 +138,7 @@ class Supervisor:
         self._socket.unlink(missing_ok=True)
 
     def _replace(self, name: str) -> None:
-        with _ignoring(Faults.NOT_RUNNING, Faults.BAD_NAME):
+        with _Ignoring(Faults.NOT_RUNNING, Faults.BAD_NAME):
             self._call("stopProcess", name)
         self._call("removeProcessGroup", name)
         self._call("addProcessGroup", name)
@@ -166,7 +166,7 @@ class Supervisor:
             time.sleep(0.1)
 
 
-class _ignoring:
+class _Ignoring:
     """Pass over faults of the daemon that say what we wanted to hear."""
 
     def __init__(self, *codes: int) -> None:
@@ -207,7 +207,9 @@ def _words(component: Component, site: Site) -> list[str]:
 
 def _quotable(variables: Mapping[str, str]) -> Mapping[str, str]:
     if bad := [name for name, value in variables.items() if '"' in value or "\n" in value]:
-        raise SetupError(f"environment variable {bad[0]} holds a quote or a line break, which supervisord cannot pass on")
+        raise SetupError(
+            f"environment variable {bad[0]} holds a quote or a line break, which supervisord cannot pass on"
+        )
     return variables
 
 
@@ -224,5 +226,7 @@ def _wait_until_gone(pid: int) -> None:
     deadline = time.monotonic() + 3 * STOP_WITHIN_S
     while Path(f"/proc/{pid}").exists():
         if time.monotonic() > deadline:
-            raise SetupError(f"supervisord (process {pid}) did not stop within {3 * STOP_WITHIN_S} s; look at it with ps")
+            raise SetupError(
+                f"supervisord (process {pid}) did not stop within {3 * STOP_WITHIN_S} s; look at it with ps"
+            )
         time.sleep(0.1)

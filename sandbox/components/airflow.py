@@ -77,7 +77,9 @@ def _options(site: Site) -> dict[str, str]:
 def call_airflow(site: Site, *arguments: str) -> None:
     """Run one command of Airflow's own; SetupError with its last line when it fails."""
     whole = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **environment(site)}
-    done = subprocess.run([str(AIRFLOW), *arguments], env=whole, capture_output=True, text=True, check=False, cwd=PROJECT)
+    done = subprocess.run(
+        [str(AIRFLOW), *arguments], env=whole, capture_output=True, text=True, check=False, cwd=PROJECT
+    )
     if done.returncode:
         log = site.path("logs", f"airflow-{arguments[0]}.log")
         log.write_text(done.stdout + done.stderr)
