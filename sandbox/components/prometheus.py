@@ -20,13 +20,21 @@ from sandbox.site import PROJECT, Site
 RULES = PROJECT / "deploy" / "prometheus"
 RETENTION_DAYS = 60
 LOOK_EVERY = "5s"
-SCRAPED = {"simulator": "simulator_metrics", "watch": "watch", "alertmanager": "alertmanager", "prometheus": "prometheus"}
+SCRAPED = {
+    "simulator": "simulator_metrics",
+    "watch": "watch",
+    "alertmanager": "alertmanager",
+    "prometheus": "prometheus",
+}
 """Scrape job -> name of the port."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
-_SLACK_TITLE = '[{{ .Status | toUpper }}{{ if eq .Status "firing" }}:{{ .Alerts.Firing | len }}{{ end }}] {{ .CommonLabels.alertname }}'
+_SLACK_TITLE = (
+    '[{{ .Status | toUpper }}{{ if eq .Status "firing" }}:{{ .Alerts.Firing | len }}{{ end }}]'
+    " {{ .CommonLabels.alertname }}"
+)
 _SLACK_TEXT = (
     "{{ range .Alerts }}*{{ .Labels.severity }}* {{ .Annotations.summary }}"
     '{{ if eq .Status "firing" }}\n→ {{ .Annotations.action }}{{ else }} (over){{ end }}\n{{ end }}'

@@ -1,0 +1,74 @@
+"""The list of runs that must happen: read from a file in git, refused as a whole if any line is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+import yaml
+from croniter import croniter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from include.errors import ConfigurationError
+from include.settings import TimeZoneName
+
+
+def _known_cron(cron: str) -> str:
+    if len(cron.split()) != 5 or not croniter.is_valid(cron):
+        raise ValueError(f"{cron!r} is no cron expression of five fields, such as '0 9 * * *'")
+    return cron
+
+
+class ExpectedRun(BaseModel):
+    """One DAG that must leave proof of a run within `grace_minutes` of each slot."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dag_id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,199}$")]
+    cron: Annotated[str, AfterValidator(_known_cron)]
+    zone: TimeZoneName
+    grace_minutes: Annotated[float, Field(gt=0, le=24 * 60)]
+    proof: Literal["evidence"]
+
+    @property
+    def tz(self) -> ZoneInfo:
+        """The zone that the cron expression is read in."""
+        return ZoneInfo(self.zone)
+
+
+class ExpectedRuns(BaseModel):
+    """The whole file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    runs: Annotated[tuple[ExpectedRun, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _each_once(self) -> ExpectedRuns:
+        ids = [run.dag_id for run in self.runs]
+        if twice := sorted({dag_id for dag_id in ids if ids.count(dag_id) > 1}):
+            raise ValueError(f"{twice[0]} is listed twice")
+        return self
+
+
+def load(file: Path) -> tuple[ExpectedRun, ...]:
+    """Read the list; ConfigurationError names the file, the entry, the field and the rule."""
+    try:
+        return ExpectedRuns.model_validate(yaml.safe_load(file.read_text())).runs
+    except OSError as error:
+        raise ConfigurationError(f"the list of expected runs {file} cannot be read: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{file} is no YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        raise ConfigurationError(f"{file}: {_one_sentence(error)}") from None
+
+
+def _one_sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{_place(first['loc'])}: {first['msg']} (got {str(first['input'])[:80]!r})"
+
+
+def _place(location: tuple[Any, ...]) -> str:
+    words = [f"entry {part + 1}" if isinstance(part, int) else str(part) for part in location]
+    return ", ".join(words) or "the file"
