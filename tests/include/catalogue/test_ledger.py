@@ -25,7 +25,7 @@ def test_every_line_of_the_procedures_has_its_place() -> None:
 
 
 def _numbers(key: str, lines: int) -> range:
-    return range(0, lines) if key == "X" else range(1, lines + 1)
+    return range(lines) if key == "X" else range(1, lines + 1)
 
 
 def test_every_hazard_has_its_place() -> None:
