@@ -1,0 +1,99 @@
+"""What a worker does: it takes an item, works on it for a while, and writes what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+import redis.exceptions
+
+from sandbox.simulator import store
+from sandbox.simulator.behaviour import failure, work_s
+from sandbox.simulator.control import Control
+from sandbox.simulator.fleet import Replica
+from sandbox.simulator.metrics import Metrics
+from sandbox.simulator.patience import keep_on, stopped_within
+from sandbox.simulator.podlogs import PodLogs, structured
+from sandbox.simulator.queue import Item, Queue
+from sandbox.simulator.sessions import Cursor, NoSessionError
+
+TAKE_WITHIN_S = 1.0  # a worker that is told to stop notices it at the latest then
+TRY_AGAIN_S = 2.0
+ERRORS = (redis.exceptions.RedisError, NoSessionError, OSError)
+
+
+@dataclass
+class Workers:
+    """The role of the worker pods."""
+
+    dice: Random
+    queue: Queue
+    metrics: Metrics
+    logs: PodLogs
+    control: Control
+
+    async def __call__(self, replica: Replica) -> None:
+        """Work until the replica's `stop`."""
+        await keep_on(f"what {replica.pod.name} needs", lambda: self._once(replica), replica.stop, ERRORS)
+
+    async def _once(self, replica: Replica) -> None:
+        if self.control.orders.workers_paused or not replica.session.up:
+            await stopped_within(replica.stop, TAKE_WITHIN_S)
+        elif item := await self.queue.take(TAKE_WITHIN_S):
+            await self._work_on(item, replica)
+
+    async def _work_on(self, item: Item, replica: Replica) -> None:
+        execution = await self._begin(item, replica)
+        if execution is None:
+            return
+        self._log(replica, "info", "execution started", item)
+        seconds = work_s(self.dice, replica.pod.behaviour, await self.queue.depth())
+        if await stopped_within(replica.stop, seconds):
+            await self._put_back(item, replica)
+        else:
+            await self._finish(item, replica, execution["user_id"])
+
+    async def _begin(self, item: Item, replica: Replica) -> store.Row | None:
+        try:
+            async with replica.session.transaction() as cursor:
+                return await store.start(cursor, item.execution_id)
+        except NoSessionError:
+            await self.queue.put_back(item)
+            raise
+
+    async def _put_back(self, item: Item, replica: Replica) -> None:
+        async with replica.session.transaction() as cursor:
+            await store.put_back(cursor, item.execution_id)
+        await self.queue.put_back(item)
+        self._log(replica, "warning", "execution handed back", item)
+
+    async def _finish(self, item: Item, replica: Replica, user_id: int) -> None:
+        error_class = failure(self.dice, replica.pod.behaviour, self.control.orders.failed_share)
+        while not await self._written(item, replica, user_id, error_class):
+            if await stopped_within(replica.stop, TRY_AGAIN_S):
+                return  # the scheduler finds it later, as it finds those of a worker that was killed
+        self.metrics.executed("failed" if error_class else "succeeded")
+        self._log(replica, "error" if error_class else "info", "execution ended", item, error_class=error_class)
+
+    async def _written(self, item: Item, replica: Replica, user_id: int, error_class: str | None) -> bool:
+        try:
+            async with replica.session.transaction() as cursor:
+                if await store.finish(cursor, item.execution_id, error_class):
+                    await self._record(cursor, item, user_id, error_class)
+        except NoSessionError:
+            return False
+        return True
+
+    async def _record(self, cursor: Cursor, item: Item, user_id: int, error_class: str | None) -> None:
+        await store.add_log(cursor, item.execution_id, "info", "all steps planned")
+        if error_class:
+            await store.add_log(
+                cursor, item.execution_id, "error", f"{error_class}: step {self.dice.randrange(1, 9)} gave up"
+            )
+        else:
+            await store.add_log(cursor, item.execution_id, "info", "all steps done")
+            await store.add_charge(cursor, user_id, "execution", round(self.dice.uniform(0.05, 0.9), 2))
+        await store.add_event(cursor, user_id, "execution")
+
+    def _log(self, replica: Replica, level: str, msg: str, item: Item, **more: object) -> None:
+        self.logs.write(replica.pod, structured(level=level, msg=msg, execution_id=item.execution_id, **more))
