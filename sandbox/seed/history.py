@@ -1,0 +1,97 @@
+"""The past of the orchestrator's database: written once, and continued to this moment at every later start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, LiteralString, cast
+
+import psycopg
+from psycopg import sql
+
+from sandbox.seed import shape
+
+SQL = Path(__file__).with_name("sql")
+SLOT_S = 300
+SLOTS_A_WEEK = 7 * shape.DAY_S // SLOT_S
+PEOPLE = ("users", "api_keys", "workflows", "workflow_versions", "active_versions", "audit_exports")
+STREAMS: Mapping[str, tuple[str, int]] = {
+    "workflow_executions": ("created_at", 95),
+    "audit_logs": ("created_at", 400),
+    "events": ("ts", 95),
+    "billing": ("recorded_at", 95),
+}
+"""Tables that grow with time: the column that says when, and how many days back the first fill goes."""
+
+FILES = {"workflow_executions": ("executions.sql", "execution_logs.sql"), "events": ("events.sql", "last_seen.sql")}
+ALONE = "select pg_advisory_xact_lock(hashtext('sandbox.seed'))"
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+def fill(connection: Connection, now: datetime, *, tables: Iterable[str] = tuple(STREAMS)) -> dict[str, int]:
+    """Make the schema and its past if they are missing, else add what is missing since the last row, all or nothing.
+
+    A row depends on its moment alone, so it does not matter in how many steps the time was filled.
+
+    :param connection: as a role that owns the schema, in autocommit; the fill is one transaction of its own.
+    :param tables: those of STREAMS that are continued; the live application writes some of them itself.
+    :return: how many rows each table got.
+    """
+    with connection.transaction():
+        connection.execute("set local synchronous_commit = off")
+        connection.execute(ALONE)
+        is_new = not _exists(connection, "users")
+        _load_dice(connection)
+        if is_new:
+            _create(connection, now)
+        added = {table: _continue(connection, table, now) for table in tables}
+        if is_new:
+            _run(connection, "indexes.sql")
+    if is_new or any(added.values()):
+        connection.execute("vacuum (analyze)" if is_new else "analyze")
+    return added
+
+
+def _create(connection: Connection, now: datetime) -> None:
+    _run(connection, "tables.sql")
+    for name in PEOPLE:
+        _run(connection, f"{name}.sql", now=now)
+
+
+def _continue(connection: Connection, table: str, now: datetime) -> int:
+    column, days = STREAMS[table]
+    newest = sql.SQL("select max({}) from {}").format(sql.Identifier(column), sql.Identifier(table))
+    last: datetime | None = _row(connection.execute(newest))[0]
+    start = last or now - timedelta(days=days)
+    if start >= now:
+        return 0
+    counts = [_run(connection, name, start=start, end=now) for name in FILES.get(table, (f"{table}.sql",))]
+    return counts[0]
+
+
+def _load_dice(connection: Connection) -> None:
+    connection.execute("drop function if exists pg_temp.dice")
+    _run(connection, "dice.sql")
+    slots = (datetime.fromtimestamp(slot * SLOT_S, tz=UTC) for slot in range(SLOTS_A_WEEK))
+    with connection.cursor().copy("copy week_shape (slot, load) from stdin") as copy:
+        for slot, at in enumerate(slots):
+            copy.write_row((slot, shape.by_time_of_week(at)))
+
+
+def _run(connection: Connection, name: str, **values: object) -> int:
+    text = cast("LiteralString", (SQL / name).read_text())
+    constants = {"per_slot": shape.EXECUTIONS_AT_PEAK_PER_S * SLOT_S, "wave": shape.WAVE, "wave_s": shape.WAVE_S}
+    return connection.execute(text, {**constants, **values} if values else None).rowcount
+
+
+def _exists(connection: Connection, table: str) -> bool:
+    return bool(_row(connection.execute("select to_regclass(%s) is not null", [table]))[0])
+
+
+def _row(cursor: psycopg.Cursor[tuple[Any, ...]]) -> tuple[Any, ...]:
+    row = cursor.fetchone()
+    if row is None:
+        raise LookupError("the server returned no row")
+    return row
