@@ -60,7 +60,13 @@ class Finding:
         """Return the UNKNOWN that a failed look leaves."""
         summary = f"could not look: {blind.reason}"
         return cls(
-            item=item, check=check, subject=subject, severity=Severity.UNKNOWN, summary=summary, next_step=next_step, blind=blind
+            item=item,
+            check=check,
+            subject=subject,
+            severity=Severity.UNKNOWN,
+            summary=summary,
+            next_step=next_step,
+            blind=blind,
         )
 
 

@@ -95,6 +95,7 @@ class Recorded:
     value: Decimal | None
     observed_at: datetime
     run_id: str
+    task_id: str
 
 
 def append(connection: Connection, rows: Iterable[Evidence]) -> int:
@@ -109,7 +110,7 @@ def last_values(connection: Connection, *, item: str, before: datetime) -> dict[
     """Return, by subject, what was recorded of an item last before a moment."""
     rows = connection.execute(
         """
-        select distinct on (subject) item, "check", subject, verdict, value, observed_at, run_id
+        select distinct on (subject) item, "check", subject, verdict, value, observed_at, run_id, task_id
         from ops.evidence where item = %s and observed_at < %s order by subject, observed_at desc, id desc
         """,
         [item, before],
@@ -124,7 +125,7 @@ def verdicts_of_previous_run(connection: Connection, dag_id: str, before: dateti
     """
     rows = connection.execute(
         """
-        select distinct on (item, "check", subject) item, "check", subject, verdict, value, observed_at, run_id
+        select distinct on (item, "check", subject) item, "check", subject, verdict, value, observed_at, run_id, task_id
         from ops.evidence
         where dag_id = %(dag_id)s and run_id = (
             select run_id from ops.evidence
@@ -139,7 +140,7 @@ def verdicts_of_previous_run(connection: Connection, dag_id: str, before: dateti
 
 
 def _recorded(row: tuple[Any, ...]) -> Recorded:
-    item, check, subject, verdict, value, observed_at, run_id = row
+    item, check, subject, verdict, value, observed_at, run_id, task_id = row
     return Recorded(
         item=item,
         check=check,
@@ -148,6 +149,7 @@ def _recorded(row: tuple[Any, ...]) -> Recorded:
         value=value,
         observed_at=observed_at,
         run_id=run_id,
+        task_id=task_id,
     )
 
 

@@ -10,13 +10,13 @@ from airflow.sdk import BaseOperator
 
 from include import looking, settings
 from include.errors import PermanentError, TransientError
-from include.findings import Finding, Report, Severity
-from include.ops.evidence import Evidence, Try
+from include.findings import Blind, Finding, Report, Severity
+from include.ops.evidence import Evidence
 from include.reporting import text
+from sre.runs import this_try
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-    from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
 RETURN_VALUE = "return_value"
 
@@ -33,8 +33,16 @@ class CheckOperator(BaseOperator):
     :param evidence_conn_id: Connection of the evidence database; None is the setting.
     """
 
+    told_by_report = True  # so the failure callback stays silent: one fault, one message
+
     def __init__(
-        self, *, source: str, item: str, deadline_s: float | None = None, evidence_conn_id: str | None = None, **kwargs: Any
+        self,
+        *,
+        source: str,
+        item: str,
+        deadline_s: float | None = None,
+        evidence_conn_id: str | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.source = source
@@ -59,7 +67,7 @@ class CheckOperator(BaseOperator):
         """Return what `look` says, or the one finding that it says nothing."""
         limit_s = self.deadline_s + settings.load().looking.grace_s
         answer = looking.look({self.source: lambda: self.look(context)}, limit_s)[self.source]
-        if isinstance(answer, looking.Blind):
+        if isinstance(answer, Blind):
             unseen = Finding.unseen(item=self.item, check=self.task_id, subject=self.source, blind=answer)
             return Report(source=self.source, checked=0, findings=(unseen,))
         return answer if answer.findings or answer.checked else _nothing(answer, self.item, self.task_id)
@@ -71,17 +79,6 @@ class CheckOperator(BaseOperator):
         by, now = this_try(context["ti"]), datetime.now(UTC)
         rows = [Evidence.of(finding, source=report.source, by=by, observed_at=now) for finding in report.findings]
         EvidenceHook(self.evidence_conn_id).append(rows)
-
-
-def this_try(ti: RuntimeTaskInstanceProtocol) -> Try:
-    """Return whose evidence it is."""
-    return Try(
-        dag_id=ti.dag_id,
-        task_id=ti.task_id,
-        run_id=ti.run_id,
-        try_number=ti.try_number,
-        code_version=settings.load().code_version,
-    )
 
 
 def complain(report: Report) -> None:

@@ -1,0 +1,70 @@
+"""Reports as plain text, for the log and for what Slack shows in a notification."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from include.findings import Finding, Report, Severity, worst_first
+from include.masking import one_line
+
+LINE_LIMIT = 600
+"""Characters of one finding: three of them fit into a screen of a telephone."""
+
+
+def render(report: Report) -> str:
+    """Return one report: the verdict, then every finding, worst first."""
+    head = f"{report.source}: {report.severity.name}, {report.checked} looked at"
+    return "\n".join([head, *(f"  {detail(finding)}" for finding in worst_first(report.findings))])
+
+
+def line(finding: Finding) -> str:
+    """Return a finding on one line: how bad, what, why, which line of the runbook."""
+    return one_line(f"{finding.severity.name} {finding.subject}: {finding.summary} [{finding.item}]", LINE_LIMIT)
+
+
+def detail(finding: Finding) -> str:
+    """Return the line with the numbers and the next step behind it."""
+    next_step = f" → {finding.next_step}" if finding.next_step else ""
+    return one_line(f"{line(finding)}{numbers(finding.evidence)}{next_step}", LINE_LIMIT)
+
+
+def numbers(evidence: Mapping[str, Any]) -> str:
+    """Return ` (value 81 %, threshold 80, n 1200)`, or nothing if there are none."""
+    unit = f" {evidence['unit']}" if evidence.get("unit") else ""
+    shown = {key: evidence.get(key) for key in ("value", "threshold", "n")}
+    parts = [
+        f"{key} {_short(value)}{unit if key == 'value' else ''}" for key, value in shown.items() if value is not None
+    ]
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def counts(findings: Iterable[Finding]) -> str:
+    """Return `1 critical, 2 unknown`, worst first, without the healthy ones."""
+    severities = [finding.severity for finding in findings]
+    faults = sorted({severity for severity in severities if severity >= Severity.WARNING}, reverse=True)
+    return ", ".join(f"{severities.count(severity)} {severity.name.lower()}" for severity in faults)
+
+
+def moment(at: datetime, zone: ZoneInfo) -> str:
+    """Return `Wed 2 Jan 10:00 CET (09:00 UTC)`: the reader's clock, and the one that logs are written in."""
+    local, utc = at.astimezone(zone), at.astimezone(UTC)
+    shown = f"{local:%a} {local.day} {local:%b %H:%M %Z}"
+    if local.utcoffset() == utc.utcoffset():
+        return shown
+    day = "" if local.date() == utc.date() else f"{utc.day} {utc:%b} "
+    return f"{shown} ({day}{utc:%H:%M} UTC)"
+
+
+def span(seconds: float) -> str:
+    """Return `95 min`, or hours and days where those read better."""
+    minutes = round(seconds / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{round(minutes / 60)} h" if minutes < 48 * 60 else f"{round(minutes / 1440)} d"
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,81 @@
+"""The evidence database, by its Airflow Connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from airflow.sdk import BaseHook
+
+from include.errors import ConfigurationError, PermanentError, TransientError
+from include.masking import one_line
+from include.ops import evidence
+from include.ops.evidence import Evidence, Recorded
+from sre.hooks.connection import connection
+
+if TYPE_CHECKING:
+    import psycopg
+
+CONNECT_TIMEOUT_S = 5
+STATEMENT_TIMEOUT_S = 10
+SAID_BY_LIBPQ = ("authentication failed", "does not exist", "permission denied", "no pg_hba.conf entry")
+"""A refused login has no SQLSTATE on the client's side, only words."""
+
+
+class EvidenceHook(BaseHook):
+    """Append to the evidence and read what was recorded before.
+
+    :param conn_id: Connection of type postgres, of a role that may call `ops.append_evidence`.
+    """
+
+    def __init__(self, conn_id: str) -> None:
+        super().__init__()
+        self.conn_id = conn_id
+
+    def append(self, rows: Iterable[Evidence]) -> int:
+        """Append and return how many were new; TransientError when the database does not answer, so nothing is lost unsaid."""
+        with self._connected() as connected:
+            return evidence.append(connected, rows)
+
+    def previous(self, dag_id: str, before: datetime, run_id: str) -> list[Recorded]:
+        """Return what the last other run that came to a verdict recorded."""
+        with self._connected() as connected:
+            return evidence.verdicts_of_previous_run(connected, dag_id, before, run_id)
+
+    @contextmanager
+    def _connected(self) -> Iterator[psycopg.Connection]:
+        import psycopg
+
+        to = connection(self.conn_id)
+        try:
+            with psycopg.connect(
+                host=to.host,
+                port=to.port,
+                user=to.login,
+                password=to.password,
+                dbname=to.schema,
+                connect_timeout=CONNECT_TIMEOUT_S,
+                application_name="runbooks-evidence",
+                options=f"-c statement_timeout={STATEMENT_TIMEOUT_S}s",
+            ) as connected:
+                yield connected
+        except psycopg.Error as error:
+            raise self._translated(error) from error
+
+    def _translated(self, error: psycopg.Error) -> TransientError | PermanentError:
+        from psycopg import InterfaceError, OperationalError, errors
+
+        reason = one_line(str(error), 200)
+        if isinstance(error, errors.UndefinedFunction | errors.UndefinedTable | errors.InvalidSchemaName):
+            return ConfigurationError(
+                f"the evidence database has no schema yet ({reason}); run python -m include.ops.migrate"
+            )
+        if isinstance(error, errors.InsufficientPrivilege) or any(words in str(error) for words in SAID_BY_LIBPQ):
+            return ConfigurationError(
+                f"the evidence database refused us ({reason}); check the Connection {self.conn_id}"
+            )
+        if isinstance(error, OperationalError | InterfaceError):
+            return TransientError(f"the evidence database does not answer ({reason}); nothing was recorded")
+        return PermanentError(f"the evidence database refused the row ({reason})")

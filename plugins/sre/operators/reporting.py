@@ -1,0 +1,215 @@
+"""The last word of a run: told in Slack, paged where it is critical, kept as evidence, and shown by the run's colour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow.sdk import BaseOperator, TriggerRule
+
+from include import settings
+from include.errors import PermanentError, RunbookError, TransientError, VerdictError
+from include.findings import Blind, Finding, Report, Severity, worst_first
+from include.ops.evidence import Evidence, Recorded
+from include.reporting import pagerduty, slack, text
+from include.reporting.changes import Changes, compare
+from sre import runs
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol
+
+    from sre.hooks.evidence import EvidenceHook
+    from sre.hooks.pagerduty import PagerDutyEventsHook
+    from sre.hooks.slack import Posted, ReportSlackHook
+
+Answer = TypeVar("Answer")
+
+POSTED = "slack_messages"
+"""Key in the task's state store: where the messages of this run stand."""
+
+DIED = "left_a_report"
+"""The check that a task fails which ended without a report."""
+
+
+class PublishReportOperator(BaseOperator):
+    """Tell what the checks of this run found, then fail if anything is critical or could not be seen.
+
+    Every channel is tried whatever happens to the others; one that is down makes the task try again, and trying again updates the
+    message that stands instead of posting a second one.
+
+    :param reports: by task id, the output of each check; a check that died leaves none, which is UNKNOWN.
+    :param item: id of the runbook line that asks for the verdict.
+    :param late_s: output of the `GuardSlotOperator`.
+    :param channel: Slack channel; None is the setting.
+    """
+
+    template_fields = ("reports", "late_s")
+
+    def __init__(
+        self,
+        *,
+        reports: Mapping[str, Any],
+        item: str,
+        late_s: Any = None,
+        channel: str | None = None,
+        trigger_rule: str = TriggerRule.ALL_DONE,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(trigger_rule=trigger_rule, **kwargs)
+        self.reports = reports
+        self.item = item
+        self.late_s = late_s
+        self.channel = channel or settings.load().reporting.channel
+
+    @cached_property
+    def evidence_hook(self) -> EvidenceHook:
+        """Where the verdict is kept and the last one is read."""
+        from sre.hooks.evidence import EvidenceHook
+
+        return EvidenceHook(settings.load().connections.evidence)
+
+    @cached_property
+    def slack_hook(self) -> ReportSlackHook:
+        """Where people read it."""
+        from sre.hooks.slack import ReportSlackHook
+
+        return ReportSlackHook(settings.load().connections.slack)
+
+    @cached_property
+    def pagerduty_hook(self) -> PagerDutyEventsHook:
+        """Where people are woken."""
+        from sre.hooks.pagerduty import PagerDutyEventsHook
+
+        return PagerDutyEventsHook(settings.load().connections.pagerduty_events)
+
+    def execute(self, context: Context) -> None:
+        """Tell on every channel, and only then be red."""
+        runs.refuse_backfill(context)
+        ti = context["ti"]
+        reports = {task_id: read(task_id, value, self.item) for task_id, value in self.reports.items()}
+        for report in reports.values():
+            self.log.info("%s", text.render(report))
+        problems = self.tell(reports, context, ti)
+        if problems:
+            raise _worst(problems)
+        _show_colour(list(reports.values()))
+
+    def tell(
+        self, reports: Mapping[str, Report], context: Context, ti: RuntimeTaskInstanceProtocol
+    ) -> list[RunbookError]:
+        """Page, keep, post, and return what went wrong on the way: a broken channel is told on the others."""
+        problems: list[RunbookError] = []
+        changes = compare(reports, _tried(lambda: self._previous(ti), problems) or [])
+        _tried(lambda: self._page(reports, changes, ti), problems)
+        _tried(lambda: self._keep(reports, ti), problems)
+        notes = tuple(f"Not all of this report was delivered: {problem}" for problem in problems)
+        run = runs.shown(ti, late_s=self._late(), notes=notes)
+        message = slack.render(run, list(reports.values()), changes)
+        self.log.info("%s", message.text)
+        _tried(lambda: self._post(message, context, ti), problems)
+        return problems
+
+    def _previous(self, ti: RuntimeTaskInstanceProtocol) -> list[Recorded]:
+        return self.evidence_hook.previous(ti.dag_id, datetime.now(UTC), ti.run_id)
+
+    def _late(self) -> float | None:
+        return self.late_s if self.late_s and self.late_s > settings.load().reporting.late_after_s else None
+
+    def _page(self, reports: Mapping[str, Report], changes: Changes, ti: RuntimeTaskInstanceProtocol) -> None:
+        url = runs.url(ti.dag_id, ti.run_id)
+        for event in pagerduty.events(ti.dag_id, url, reports.values(), changes):
+            self.pagerduty_hook.send(event)
+            self.log.info("PagerDuty: %s %s", event.action, event.dedup_key)
+
+    def _keep(self, reports: Mapping[str, Report], ti: RuntimeTaskInstanceProtocol) -> None:
+        now, by = datetime.now(UTC), runs.this_try(ti)
+        died = [finding for report in reports.values() for finding in report.findings if finding.check == DIED]
+        findings = [verdict(self.item, list(reports.values())), *died]
+        self.evidence_hook.append(
+            [Evidence.of(finding, source="runbook", by=by, observed_at=now) for finding in findings]
+        )
+
+    def _post(self, message: slack.Message, context: Context, ti: RuntimeTaskInstanceProtocol) -> None:
+        thread = Thread(
+            self.slack_hook, self.channel, runs.op_id(ti.dag_id, ti.run_id), context.get("task_state_store")
+        )
+        thread.publish(message)
+
+
+class Thread:
+    """One message and its replies, posted once: what an earlier try of the task posted is updated.
+
+    :param store: remembers where the messages stand, across tries. Without it, or if it forgets, they are posted once more.
+    """
+
+    def __init__(self, hook: ReportSlackHook, channel: str, op_id: str, store: Any) -> None:
+        self.hook, self.channel, self.op_id, self.store = hook, channel, op_id, store
+        self.posted = self._recalled()
+
+    def publish(self, message: slack.Message) -> None:
+        """Post or update the message, then its replies below it."""
+        head = self._put(0, message, None)
+        for number, reply in enumerate(message.replies, 1):
+            self._put(number, reply, head.ts)
+
+    def _put(self, number: int, message: slack.Message, thread_ts: str | None) -> Posted:
+        if number < len(self.posted):
+            return self.hook.update(self.posted[number], message, op_id=self.op_id)
+        self.posted.append(self.hook.post(self.channel, message, op_id=self.op_id, thread_ts=thread_ts))
+        if self.store is not None:
+            self.store.set(POSTED, [[posted.channel, posted.ts] for posted in self.posted])
+        return self.posted[-1]
+
+    def _recalled(self) -> list[Posted]:
+        from sre.hooks.slack import Posted
+
+        kept = self.store.get(POSTED) if self.store is not None else None
+        return [Posted(channel, ts) for channel, ts in kept or []]
+
+
+def read(task_id: str, value: Mapping[str, Any] | None, item: str) -> Report:
+    """Return the report of a task, or the UNKNOWN that a task without one leaves."""
+    if value is not None:
+        return Report.from_json(value)
+    blind = Blind(error="NoReport", reason=f"{task_id} ended without a report; its log says why", transient=False)
+    return Report(
+        source=task_id, checked=0, findings=(Finding.unseen(item=item, check=DIED, subject=task_id, blind=blind),)
+    )
+
+
+def verdict(item: str, reports: list[Report]) -> Finding:
+    """Return the run's own finding: the worst of all, and how many of each there are."""
+    findings = [finding for report in reports for finding in report.findings]
+    severity = max((report.severity for report in reports), default=Severity.UNKNOWN)
+    return Finding(
+        item=item,
+        check="verdict",
+        subject="run",
+        severity=severity,
+        summary=text.counts(findings) or "nothing wrong",
+        evidence={"n": len(findings), "checked": sum(report.checked for report in reports)},
+    )
+
+
+def _show_colour(reports: list[Report]) -> None:
+    said = verdict("", reports)
+    if said.severity >= Severity.UNKNOWN:
+        worst = worst_first(finding for report in reports for finding in report.findings)
+        raise VerdictError(f"{said.summary}; worst: {text.line(worst[0]) if worst else 'no check reported'}")
+
+
+def _tried(deed: Callable[[], Answer], problems: list[RunbookError]) -> Answer | None:
+    try:
+        return deed()
+    except RunbookError as problem:
+        problems.append(problem)
+        return None
+
+
+def _worst(problems: list[RunbookError]) -> RunbookError:
+    sentence = "; ".join(str(problem) for problem in problems)
+    transient = any(isinstance(problem, TransientError) for problem in problems)
+    return (TransientError if transient else PermanentError)(f"the report was not delivered everywhere: {sentence}")
