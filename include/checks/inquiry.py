@@ -1,0 +1,54 @@
+"""From looks to a report: every judge gets the answers that it needs, and a look that failed leaves its UNKNOWN."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from include.findings import Blind, Finding, Report
+from include.looking import look
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One thing to be known.
+
+    :param item: id of the runbook line that asks.
+    :param check: what is judged, `workloads_ready`.
+    :param subject: what stands in the report when it could not be seen.
+    :param needs: names of the looks whose answers the judge takes, in this order.
+    :param judge: answers in, findings out.
+    :param next_step: what to do when it could not be seen.
+    """
+
+    item: str
+    check: str
+    subject: str
+    needs: tuple[str, ...]
+    judge: Callable[..., Iterable[Finding]]
+    next_step: str = ""
+
+    def answer(self, answers: Mapping[str, Any]) -> Iterator[Finding]:
+        """Judge, or say why that cannot be done."""
+        given = [answers[name] for name in self.needs]
+        blind = next((each for each in given if isinstance(each, Blind)), None)
+        if blind:
+            yield Finding.unseen(
+                item=self.item, check=self.check, subject=self.subject, blind=blind, next_step=self.next_step
+            )
+        else:
+            yield from self.judge(*given)
+
+
+def inquire(
+    source: str, looks: Mapping[str, Callable[[], Any]], questions: Sequence[Question], *, deadline_s: float
+) -> Report:
+    """Look at all of it side by side, then judge; nothing that fails keeps another question from its answer."""
+    answers = look(looks, deadline_s)
+    findings = tuple(_sourced(source, finding) for question in questions for finding in question.answer(answers))
+    return Report(source=source, checked=sum(not finding.blind for finding in findings), findings=findings)
+
+
+def _sourced(source: str, finding: Finding) -> Finding:
+    return replace(finding, evidence={"source": source, **finding.evidence})

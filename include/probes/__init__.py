@@ -1,0 +1,1 @@
+"""Looking: a client in, observations out. Nothing is judged here."""
