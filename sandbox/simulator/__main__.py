@@ -8,7 +8,7 @@ import signal
 import sys
 from random import Random
 
-from sandbox.components.postgres import dsn
+from sandbox.components.postgres import SUPERUSER, dsn
 from sandbox.simulator.application import Application, Place
 from sandbox.site import Site, default_state
 
@@ -20,6 +20,7 @@ def place_of(site: Site) -> Place:
         pod_logs=site.path("kubernetes", "pod-logs", "ai-orchestrator"),
         orders=site.folder("simulator") / "orders.json",
         dsn=dsn(site, "orchestrator_app"),
+        superuser_dsn=dsn(site, SUPERUSER),
         redis_port=site.ports["valkey"],
         redis_user="orchestrator_app",
         redis_password=site.secret("redis-orchestrator_app"),

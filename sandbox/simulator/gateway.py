@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as Path
 
-from sandbox.simulator import maintenance, store
+from sandbox.simulator import maintenance, people, store
 from sandbox.simulator.behaviour import Outcome, duration_s, server_fails
 from sandbox.simulator.fleet import Replica
 from sandbox.simulator.metrics import Metrics
@@ -110,14 +110,15 @@ class Gateway:
             return _error(503, "the database does not answer")
         except (redis.exceptions.RedisError, OSError):
             return _error(503, "the queue does not answer")
+        except psycopg.errors.UniqueViolation:
+            return _error(409, "a workflow of that name exists")
         except psycopg.Error as error:
             return _error(500, f"the database refused: {error.diag.message_primary or type(error).__name__}")
 
     def _note(self, request: Request, route: Route, replica: Replica, outcome: Outcome) -> None:
         self.metrics.request(route, replica.pod.name, outcome.code, outcome.duration_s)
-        client = request.client.host if request.client else "-"
         agent = request.headers.get("user-agent", "-")[:100]
-        text = access_line(route, outcome, path=request.url.path, client=client, agent=agent, key=None)
+        text = access_line(route, outcome, path=request.url.path, client=_client(request), agent=agent, key=None)
         self.logs.write(replica.pod, text)
 
     async def _health(self, request: Request, replica: Replica) -> Answer:
@@ -131,7 +132,11 @@ class Gateway:
     async def _create(self, request: Request, replica: Replica) -> Answer:
         name, definition = await _workflow_asked_for(request)
         async with replica.session.transaction() as cursor:
-            return 201, await store.create_workflow(cursor, name, definition)
+            created = await store.create_workflow(cursor, name, definition)
+            await people.audit(
+                cursor, created["owner_id"], "workflow.create", f"workflow:{created['id']}", _client(request)
+            )
+        return 201, created
 
     async def _show(self, request: Request, replica: Replica) -> Answer:
         async with replica.session.transaction() as cursor:
@@ -140,6 +145,7 @@ class Gateway:
     async def _delete(self, request: Request, replica: Replica) -> Answer:
         async with replica.session.transaction() as cursor:
             _found(await store.delete_workflow(cursor, _id(request)), "workflow", request)
+            await people.audit(cursor, None, "workflow.delete", f"workflow:{_id(request)}", _client(request))
         return 204, None
 
     async def _run(self, request: Request, replica: Replica) -> Answer:
@@ -175,6 +181,10 @@ async def _workflow_asked_for(request: Request) -> tuple[str, dict[str, Any]]:
     if not isinstance(definition, dict) or "\\u0000" in json.dumps(definition):
         raise ClientError(422, "definition must be an object without null characters")
     return name.strip(), definition
+
+
+def _client(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 async def _body(request: Request) -> dict[str, Any]:

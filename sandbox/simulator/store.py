@@ -30,7 +30,7 @@ async def create_workflow(cursor: Cursor, name: str, definition: Row) -> Row:
         Jsonb(definition),
     )
     await cursor.execute("UPDATE workflows SET active_version_id = %s WHERE id = %s", (version["id"], workflow["id"]))
-    return {"id": workflow["id"], "name": name, "version_id": version["id"]}
+    return {"id": workflow["id"], "name": name, "owner_id": workflow["owner_id"], "version_id": version["id"]}
 
 
 async def workflow(cursor: Cursor, workflow_id: int) -> Row | None:
@@ -131,19 +131,6 @@ async def add_log(cursor: Cursor, execution_id: int, level: str, message: str) -
     )
 
 
-async def add_event(cursor: Cursor, user_id: int, kind: str) -> None:
-    """Record that a user did something."""
-    await cursor.execute("INSERT INTO events (user_id, kind, ts) VALUES (%s, %s, now())", (user_id, kind))
-
-
-async def add_charge(cursor: Cursor, user_id: int, kind: str, amount: float) -> None:
-    """Charge a user."""
-    await cursor.execute(
-        "INSERT INTO billing (user_id, kind, amount, currency, recorded_at) VALUES (%s, %s, %s, 'USD', now())",
-        (user_id, kind, amount),
-    )
-
-
 async def fail_lost(cursor: Cursor) -> int:
     """Fail executions whose worker died; return how many."""
     await cursor.execute(
@@ -162,14 +149,6 @@ async def stray_executions(cursor: Cursor) -> list[int]:
         (STRAY_AFTER,),
     )
     return [row["id"] for row in await cursor.fetchall()]
-
-
-async def login(cursor: Cursor) -> None:
-    """Let a user log in, as the auth service does."""
-    await cursor.execute(
-        "UPDATE users SET last_login_at = now() WHERE id ="
-        " (SELECT id FROM users WHERE disabled_at IS NULL ORDER BY random() LIMIT 1)"
-    )
 
 
 async def _one(cursor: Cursor, statement: str, *values: object) -> Row:

@@ -12,16 +12,18 @@ import psycopg
 import redis.exceptions
 from redis.asyncio import Redis
 
-from sandbox.simulator import store
+from sandbox.simulator import people, store
 from sandbox.simulator.fleet import Replica
+from sandbox.simulator.maintenance import utc_now
 from sandbox.simulator.patience import keep_on, stopped_within
 from sandbox.simulator.sessions import NoSessionError
+from sandbox.simulator.traffic import address
 
-PEAK_PER_S = 0.5
+LOOKUPS_AT_PEAK_PER_S = 0.5
 LONGEST_PAUSE_S = 15.0
 CACHED_S = 600
 SESSION_S = 3600
-POPULAR = 300  # workflows that people look at
+WORKFLOWS = 60  # the seeded ones
 ERRORS = (redis.exceptions.RedisError, NoSessionError, psycopg.Error, OSError)
 
 
@@ -42,14 +44,21 @@ class Visits:
         await keep_on("what a visit needs", lambda: self._once(stop), stop, ERRORS)
 
     async def _once(self, stop: asyncio.Event) -> None:
-        if await stopped_within(stop, min(LONGEST_PAUSE_S, self.dice.expovariate(PEAK_PER_S * self.load()))):
+        if await stopped_within(stop, min(LONGEST_PAUSE_S, self.dice.expovariate(LOOKUPS_AT_PEAK_PER_S * self.load()))):
             return
-        for service, visit in (("api-gateway", self._look_up), ("auth-service", self._log_in)):
-            if replicas := [replica for replica in self.serving(service) if replica.session.up]:
-                await visit(self.dice.choice(replicas))
+        if gateway := self._one_of("api-gateway"):
+            await self._look_up(gateway)
+        if self.dice.random() < people.EVENTS_AT_PEAK_PER_S / LOOKUPS_AT_PEAK_PER_S and (
+            auth := self._one_of("auth-service")
+        ):
+            await self._visit(auth)
+
+    def _one_of(self, service: str) -> Replica | None:
+        able = [replica for replica in self.serving(service) if replica.session.up]
+        return self.dice.choice(able) if able else None
 
     async def _look_up(self, replica: Replica) -> None:
-        workflow_id = self.dice.randrange(1, POPULAR)
+        workflow_id = self.dice.randrange(1, WORKFLOWS + 1)
         key = f"cache:workflow:{workflow_id}"
         if await cast("Awaitable[Any]", self.redis.get(key)):
             return
@@ -57,7 +66,14 @@ class Visits:
             found = await store.workflow(cursor, workflow_id)
         await self.redis.set(key, str(found), ex=CACHED_S)
 
-    async def _log_in(self, replica: Replica) -> None:
+    async def _visit(self, replica: Replica) -> None:
+        kind = self.dice.choice(people.KINDS)
         async with replica.session.transaction() as cursor:
-            await store.login(cursor)
-        await self.redis.set(f"session:{self.dice.getrandbits(64):016x}", replica.pod.name, ex=SESSION_S)
+            user_id = await people.visit(cursor, kind, utc_now())
+            if kind in people.AUDITED:
+                await people.audit(cursor, user_id, people.AUDITED[kind], _target(kind, self.dice), address(self.dice))
+        await self.redis.set(f"session:{self.dice.getrandbits(64):016x}", str(user_id), ex=SESSION_S)
+
+
+def _target(kind: str, dice: Random) -> str:
+    return "session" if kind == "login" else f"workflow:{dice.randrange(1, WORKFLOWS + 1)}"
