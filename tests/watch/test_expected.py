@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from include.errors import ConfigurationError
+from watch.expected import ExpectedRun, load
+from watch.settings import EXPECTED_RUNS
+from watch.state import expected_since
+
+NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
+GOOD = {
+    "dag_id": "daily_health_check",
+    "cron": '"0 9 * * *"',
+    "zone": "UTC",
+    "grace_minutes": "30",
+    "proof": "evidence",
+}
+
+
+def file_of(folder: Path, *entries: dict[str, str]) -> Path:
+    file = folder / "expected_runs.yaml"
+    lines = ["\n    ".join(f"{key}: {value}" for key, value in entry.items()) for entry in entries]
+    file.write_text("runs:\n" + "".join(f"  - {line}\n" for line in lines))
+    return file
+
+
+def test_the_list_in_git_is_good() -> None:
+    assert "daily_health_check" in {run.dag_id for run in load(EXPECTED_RUNS)}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"cron": '"61 9 * * *"'}, "entry 1, cron: Value error, '61 9 * * *' is no cron expression"),
+        ({"cron": '"@daily"'}, "'@daily' is no cron expression of five fields"),
+        ({"cron": '"0 0 9 * * *"'}, "is no cron expression of five fields"),
+        ({"zone": "Europe/Atlantis"}, "entry 1, zone: Value error, 'Europe/Atlantis' is no time zone"),
+        ({"grace_minuts": "30"}, "entry 1, grace_minuts: Extra inputs are not permitted"),
+        ({"grace_minutes": "-5"}, "entry 1, grace_minutes"),
+        ({"grace_minutes": "0"}, "entry 1, grace_minutes"),
+        ({"proof": "hope"}, "entry 1, proof: Input should be 'evidence'"),
+        ({"dag_id": "Daily Health Check"}, "entry 1, dag_id"),
+    ],
+)
+def test_a_wrong_line_is_one_sentence_that_names_it(tmp_path: Path, change: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(file_of(tmp_path, GOOD | change))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("runs: [", "is no YAML"), ("", "the file"), ("runs: []", "runs"), ("- 1", "the file")]
+)
+def test_a_broken_file_is_one_sentence(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "expected_runs.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        load(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_and_a_doubled_entry_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read: No such file"):
+        load(tmp_path / "nowhere.yaml")
+    with pytest.raises(ConfigurationError, match="daily_health_check is listed twice"):
+        load(file_of(tmp_path, GOOD, GOOD))
+
+
+def test_a_run_is_expected_since_it_was_first_listed_whatever_restarts(tmp_path: Path) -> None:
+    later = NOW + timedelta(days=3)
+    assert expected_since(tmp_path / "state", ["a"], NOW) == {"a": NOW}
+    assert expected_since(tmp_path / "state", ["a", "b"], later) == {"a": NOW, "b": later}
+    assert expected_since(tmp_path / "state", ["a", "b"], later + timedelta(days=1)) == {"a": NOW, "b": later}
+
+
+def test_a_damaged_state_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "expected_since.json").write_text("{")
+    with pytest.raises(ConfigurationError, match="remove it to begin anew"):
+        expected_since(tmp_path, ["a"], NOW)
+
+
+def test_an_entry_knows_its_zone(tmp_path: Path) -> None:
+    (only,) = load(file_of(tmp_path, GOOD | {"zone": "Asia/Tokyo"}))
+    assert isinstance(only, ExpectedRun)
+    assert only.tz.key == "Asia/Tokyo"
