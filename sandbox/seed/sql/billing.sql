@@ -7,7 +7,7 @@ select
     round(((case when seed %% 97 = 0 then -0.2 else 1 end) * (4 + 60 * pg_temp.dice(nth, 71) ^ 2) * weekday
         * (1 - %(wave)s + %(wave)s * sin(2 * pi() * extract(epoch from day) / %(wave_s)s))
         * (0.97 + 0.06 * pg_temp.dice(seed, 72)))::numeric, 2),
-    'EUR',
+    'USD',
     at
 from generate_series(date_trunc('day', %(start)s::timestamptz, 'UTC'), %(end)s, interval '1 day') day
 cross join lateral (
