@@ -11,8 +11,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 RETRY_AFTER = {"Retry-After": "1"}
 LISTS = frozenset(
-    ("alerts", "channels", "components", "groups", "incidents", "log_entries", "members", "messages", "notes")
-    + ("oncalls", "priorities", "services", "users", "values")
+    {"alerts", "channels", "components", "groups", "incidents", "log_entries", "members", "messages", "notes"}
+    | {"oncalls", "priorities", "services", "users", "values"}
 )
 """Fields that hold what a list request asks for; in mode `empty` they are."""
 

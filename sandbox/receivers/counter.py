@@ -124,20 +124,21 @@ async def answer(request: Request, inner: Handler, mode: str) -> Response:
     """Answer as the mode says; refusals of the handler become answers too."""
     if mode == "slow":
         await asyncio.sleep(world(request).slow_s)
+    if said := refusal(mode, request.url.path):
+        return said.response()
     try:
-        refuse(mode, request.url.path)
         response = await inner(request)
-    except Refusal as refusal:
-        return refusal.response()
+    except Refusal as refused:
+        return refused.response()
     return _without_results(response) if mode == "empty" else response
 
 
-def refuse(mode: str, path: str) -> None:
-    """Raise the refusal of that mode, if it is one."""
+def refusal(mode: str, path: str) -> Refusal | None:
+    """Return the answer of a mode that refuses everything, in the words of the API that was asked."""
     if mode == "down":
-        raise DOWN
-    if mode in ("forbidden", "rate_limited"):
-        raise (FORBIDDEN if mode == "forbidden" else RATE_LIMITED)[surface(path)]()
+        return DOWN
+    said = {"forbidden": FORBIDDEN, "rate_limited": RATE_LIMITED}.get(mode)
+    return said[surface(path)]() if said else None
 
 
 def _without_results(response: Response) -> Response:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,9 +19,10 @@ from sandbox.receivers.answers import Refusal
 from sandbox.receivers.control import workspace
 from sandbox.receivers.counter import Here, World
 from sandbox.receivers.grafana import ask, dashboards, run
+from sandbox.receivers.grafana_frames import Span, span
 from sandbox.receivers.pagerduty import desk, moved
 from sandbox.receivers.pagerduty_desk import USERS
-from sandbox.receivers.slack_workspace import NAMES, PEOPLE, Workspace
+from sandbox.receivers.slack_workspace import CHANNELS, NAMES, PEOPLE, Workspace
 from sandbox.receivers.statuspage import OVER, status_page
 from sandbox.receivers.store import MODES, SERVICES, Doc, Page
 
@@ -55,7 +57,7 @@ def page(request: Request, name: str, **values: Any) -> Response:
 @router.get("/")
 async def index(request: Request, here: Here) -> Response:
     """Link all."""
-    counts = {service: len(here.store.recorded(service)) for service in SERVICES}
+    counts = {service: here.store.count(service) for service in SERVICES}
     return page(request, "index", modes=here.store.modes(), counts=counts)
 
 
@@ -85,7 +87,8 @@ async def slack_home(here: Here) -> Response:
 async def slack_channel(request: Request, here: Here, name: str) -> Response:
     """Show a channel with its threads, oldest first."""
     slack = workspace(here)
-    channels = sorted(slack.channels(), key=lambda channel: channel["created"])
+    known = list(CHANNELS.values())
+    channels = sorted(slack.channels(), key=lambda one: known.index(one["id"]) if one["id"] in known else len(known))
     channel = next((one for one in channels if name in (one["name"], one["id"])), channels[0])
     messages = [_threaded(slack, channel["id"], one) for one in slack.history(channel["id"], LATEST)][::-1]
     return page(request, "slack", channels=channels, channel=channel, messages=messages, people=PEOPLE)
@@ -187,10 +190,11 @@ async def grafana_dashboard(request: Request, here: Here, uid: str) -> Response:
 
 
 async def _panel(here: World, dashboard: Doc, panel: Doc) -> Doc:
-    body = {**dashboard["time"], "queries": []}
-    result = await run(here, body, {**panel["targets"][0], "maxDataPoints": 240})
+    query = {**panel["targets"][0], "maxDataPoints": 240}
+    result = await run(here, dashboard["time"], query)
     lines = [frame["data"]["values"] for frame in result["frames"] if frame["data"]["values"]]
-    drawn = drawing(lines[0], panel["fieldConfig"]["defaults"]["unit"]) if lines else None
+    window = span(dashboard["time"], query, datetime.now(UTC))
+    drawn = drawing(lines[0], panel["fieldConfig"]["defaults"]["unit"], window) if lines else None
     return {**panel, "drawn": drawn, "error": result.get("error", "")}
 
 
@@ -202,20 +206,32 @@ async def _rules(here: World) -> tuple[list[Doc], str]:
     return [rule for group in answer["data"]["groups"] for rule in group["rules"]], ""
 
 
-def drawing(values: list[list[Any]], unit: str, *, width: int = 560, height: int = 120) -> Doc | None:
-    """Return a line for SVG with its highest, lowest and last value in words; None if every point is a gap."""
+def drawing(values: list[list[Any]], unit: str, window: Span, *, width: int = 560, height: int = 120) -> Doc | None:
+    """Return a path for SVG over the whole window, with its extremes and last value in words; None without a point."""
     points = [(at, one) for at, one in zip(*values, strict=True) if one is not None]
     if not points:
         return None
-    (start, _), (end, last) = points[0], points[-1]
-    high, low = max(one for _, one in points), min(one for _, one in points)
-    path = " ".join(
-        f"{(at - start) / max(end - start, 1) * width:.1f},{(high - one) / max(high - low, 1e-9) * height:.1f}"
-        for at, one in points
-    )
-    words = {name: in_words(one, unit) for name, one in (("high", high), ("low", low), ("last", last))}
-    hours = timedelta(milliseconds=end - start) / timedelta(hours=1)
-    return {"path": path, "width": width, "height": height, "hours": f"{hours:.1f}", **words}
+    numbers = [one for _, one in points]
+    low, high = min(numbers), max(numbers)
+    start, end = window.start.timestamp() * 1000, window.end.timestamp() * 1000
+    across = [(at, (at - start) / (end - start) * width, _drop(one, low, high) * height) for at, one in points]
+    path = " ".join(_strokes(across, gap_ms=window.step_s * 1500))
+    named = {"high": high, "low": low, "last": numbers[-1]}
+    words = {name: in_words(one, unit) for name, one in named.items()}
+    return {"path": path, "width": width, "height": height, **words}
+
+
+def _drop(value: float, low: float, high: float) -> float:
+    """Return how far below the top a value lies, from 0 to 1; a flat line runs through the middle."""
+    return (high - value) / (high - low) if high > low else 0.5
+
+
+def _strokes(across: list[tuple[float, float, float]], *, gap_ms: float) -> Iterator[str]:
+    """Yield the pen's moves: it is lifted where points are missing, so that a gap is seen as one."""
+    before = float("-inf")
+    for at, x, y in across:
+        yield f"M{x:.1f},{y:.1f}h0" if at - before > gap_ms else f"L{x:.1f},{y:.1f}"
+        before = at
 
 
 def in_words(value: float, unit: str) -> str:

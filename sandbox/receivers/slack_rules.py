@@ -12,8 +12,8 @@ MAX_TEXT = 40_000
 MAX_BLOCKS = 50
 MAX_ATTACHMENTS = 100
 TYPES = frozenset(
-    ("actions", "context", "context_actions", "divider", "file", "header", "image", "input", "markdown")
-    + ("rich_text", "section", "table", "video")
+    {"actions", "context", "context_actions", "divider", "file", "header", "image", "input", "markdown"}
+    | {"rich_text", "section", "table", "video"}
 )
 Problems = Iterator[tuple[str, str]]
 """Pairs of what is wrong and the JSON pointer to it, below the block."""

@@ -89,6 +89,11 @@ class Store:
         rows = self._db.execute(query, (service, after, limit)).fetchall()
         return [{"id": number, **json.loads(body)} for number, body in reversed(rows)]
 
+    def count(self, service: str) -> int:
+        """Return how many requests of a service are kept."""
+        counted: int = self._db.execute("select count(*) from requests where service = ?", (service,)).fetchone()[0]
+        return counted
+
     def set_mode(self, service: str, mode: str, *, times: int | None = None) -> None:
         """Make a service misbehave: for good, or for the next `times` requests."""
         self._db.execute("insert or replace into modes values (?, ?, ?)", (service, mode, times))
