@@ -78,7 +78,7 @@ class Application:
             socket_connect_timeout=ANSWER_WITHIN_S,
             socket_timeout=ANSWER_WITHIN_S,
         )
-        self.cache_up = False
+        self.cache_up: bool | None = None
         self.metrics = Metrics(NAMESPACE)
         self.logs = PodLogs(place.pod_logs)
         self.control = Control(place.orders)

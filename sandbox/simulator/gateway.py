@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from random import Random
 from typing import Any
 
@@ -218,7 +219,11 @@ def _found(thing: Any, kind: str, request: Request) -> Any:
 def _rendered(code: int, content: Any) -> Response:
     if content is None:
         return Response(status_code=code)
-    return Response(json.dumps(content, default=str), code, media_type="application/json")
+    return Response(json.dumps(content, default=_text), code, media_type="application/json")
+
+
+def _text(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _error(code: int, text: str, headers: Mapping[str, str] | None = None) -> Response:

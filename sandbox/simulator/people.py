@@ -26,7 +26,7 @@ INSERT INTO events (user_id, kind, ts) SELECT id, %(kind)s, now() FROM visitor R
 
 _CHARGE = """
 INSERT INTO billing (user_id, kind, amount, currency, recorded_at)
-SELECT user_id, kind, round(amount * by_weekday[extract(isodow FROM recorded_at + interval '1 day' AT TIME ZONE 'UTC')::int]
+SELECT user_id, kind, round(amount * by_weekday[extract(isodow FROM (recorded_at + interval '1 day') AT TIME ZONE 'UTC')::int]
     / by_weekday[extract(isodow FROM recorded_at AT TIME ZONE 'UTC')::int], 2), currency, recorded_at + interval '1 day'
 FROM (
     SELECT DISTINCT ON (user_id) * FROM billing

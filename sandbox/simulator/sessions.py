@@ -29,6 +29,7 @@ class Session:
     def __init__(self, dsn: str, pod: str) -> None:
         self.dsn = dsn
         self.pod = pod
+        self.was_up = False  # a replica takes no request before it has its session
         self._connection: AsyncConnection[DictRow] | None = None
         self._one_at_a_time = asyncio.Lock()
 
@@ -66,6 +67,7 @@ class Session:
                     await cursor.execute("SELECT 1")
             else:
                 self._connection = await _connect(self.dsn, self.pod)
+                self.was_up = True
         except (NoSessionError, psycopg.Error, OSError) as error:
             return outage.failed(error)
         outage.over()

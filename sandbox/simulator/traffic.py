@@ -38,14 +38,14 @@ class Traffic:
     """Feeds the metrics and the log files.
 
     :param serving: service -> its replicas at work.
-    :param cache_up: whether the cache answers; without it nobody's session can be checked.
+    :param cache_up: whether the cache answers, None before the first look; without it nobody's session can be checked.
     """
 
     dice: Random
     metrics: Metrics
     logs: PodLogs
     serving: Callable[[str], list[Replica]]
-    cache_up: Callable[[], bool]
+    cache_up: Callable[[], bool | None]
 
     def __post_init__(self) -> None:
         self._arrivals = Arrivals(self.dice)
@@ -57,7 +57,7 @@ class Traffic:
         """
         for route in ROUTES:
             share = DURING_MAINTENANCE if maintenance and route.service == "api-gateway" else 1.0
-            replicas = self.serving(route.service)
+            replicas = [replica for replica in self.serving(route.service) if replica.session.was_up]
             for _ in range(self._arrivals.of(route, load * share, seconds) if replicas else 0):
                 self._request(route, self.dice.choice(replicas), maintenance=maintenance)
 
@@ -73,7 +73,7 @@ class Traffic:
     def _outcome(self, route: Route, replica: Replica, *, maintenance: bool) -> Outcome:
         if maintenance and route.service == "api-gateway" and route.path != "/health":
             return Outcome(503, 0.002)
-        return answer(self.dice, route, replica.pod.behaviour, able=replica.session.up and self.cache_up())
+        return answer(self.dice, route, replica.pod.behaviour, able=replica.session.up and self.cache_up() is not False)
 
 
 def log_lines(dice: Random, route: Route, outcome: Outcome, key: str | None) -> Iterator[str]:
@@ -110,7 +110,7 @@ def address(dice: Random) -> str:
 
 
 def _filled(dice: Random, path: str) -> str:
-    return path.replace("{id}", str(dice.randrange(1, 400)))
+    return path.replace("{id}", str(dice.randrange(1, 61)))
 
 
 def _login_line(dice: Random, code: int, client: str) -> str:
