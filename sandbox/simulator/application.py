@@ -86,7 +86,7 @@ class Application:
         self.queue = Queue(self.redis)
         self.fleet = self._fleet()
         self.traffic = Traffic(dice, self.metrics, self.logs, self.fleet.serving, lambda: self.cache_up)
-        self.visits = Visits(dice, self.redis, self.fleet.serving, self.load)
+        self.visits = Visits(dice, place.dsn, self.redis, self.fleet.serving, self.load)
         self.pressure = Pressure(place.superuser_dsn, self.control)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -118,6 +118,7 @@ class Application:
         yield self._tick(stop)
         yield self._look_at_queue(stop)
         yield self.visits.keep(stop)
+        yield self.visits.record(stop)
         yield self.pressure.keep()
 
     async def _follow_pods(self, stop: asyncio.Event) -> None:

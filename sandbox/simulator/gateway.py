@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as Path
 
-from sandbox.simulator import maintenance, people, store
+from sandbox.simulator import maintenance, store
 from sandbox.simulator.behaviour import Outcome, duration_s, server_fails
 from sandbox.simulator.fleet import Replica
 from sandbox.simulator.metrics import Metrics
@@ -134,7 +134,7 @@ class Gateway:
         name, definition = await _workflow_asked_for(request)
         async with replica.session.transaction() as cursor:
             created = await store.create_workflow(cursor, name, definition)
-            await people.audit(
+            await store.audit(
                 cursor, created["owner_id"], "workflow.create", f"workflow:{created['id']}", _client(request)
             )
         return 201, created
@@ -146,7 +146,7 @@ class Gateway:
     async def _delete(self, request: Request, replica: Replica) -> Answer:
         async with replica.session.transaction() as cursor:
             _found(await store.delete_workflow(cursor, _id(request)), "workflow", request)
-            await people.audit(cursor, None, "workflow.delete", f"workflow:{_id(request)}", _client(request))
+            await store.audit(cursor, None, "workflow.delete", f"workflow:{_id(request)}", _client(request))
         return 204, None
 
     async def _run(self, request: Request, replica: Replica) -> Answer:

@@ -9,7 +9,7 @@ from random import Random
 import redis.exceptions
 
 from sandbox.seed.shape import EXECUTIONS_AT_PEAK_PER_S
-from sandbox.simulator import people, store
+from sandbox.simulator import store
 from sandbox.simulator.fleet import Replica
 from sandbox.simulator.patience import keep_on, stopped_within
 from sandbox.simulator.podlogs import PodLogs, structured
@@ -45,7 +45,6 @@ class Schedulers:
             await stopped_within(replica.stop, 2.0)
             return
         await self._find_lost(replica)
-        await self._charge(replica)
         await self._queue_due(replica)
         await stopped_within(replica.stop, BATCH_S * self.dice.uniform(0.5, 1.5))
 
@@ -70,12 +69,6 @@ class Schedulers:
             await self.queue.put(execution_id)
         if ended or strays:
             self.logs.write(replica.pod, structured(level="warning", msg="found lost", ended=ended, queued=len(strays)))
-
-    async def _charge(self, replica: Replica) -> None:
-        async with replica.session.transaction() as cursor:
-            charged = await people.charge_due(cursor)
-        if charged:
-            self.logs.write(replica.pod, structured(level="info", msg="customers charged", count=charged))
 
 
 async def _leads(replica: Replica) -> bool:

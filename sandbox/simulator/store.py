@@ -131,6 +131,14 @@ async def add_log(cursor: Cursor, execution_id: int, level: str, message: str) -
     )
 
 
+async def audit(cursor: Cursor, actor_id: int | None, action: str, target: str, address: str) -> None:
+    """Record who did what to what."""
+    await cursor.execute(
+        "INSERT INTO audit_logs (actor_id, action, target, detail, created_at) VALUES (%s, %s, %s, %s, now())",
+        (actor_id, action, target, Jsonb({"ip": address, "via": "api"})),
+    )
+
+
 async def fail_lost(cursor: Cursor) -> int:
     """Fail executions whose worker died; return how many."""
     await cursor.execute(

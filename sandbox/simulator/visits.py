@@ -1,4 +1,4 @@
-"""What requests leave behind: logins, events, sessions and cached answers, at a rate that a small machine bears."""
+"""What requests leave behind in database and cache, at a rate that a small machine bears."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ import psycopg
 import redis.exceptions
 from redis.asyncio import Redis
 
-from sandbox.simulator import people, store
+from sandbox.seed.history import keep_up
+from sandbox.simulator import store
 from sandbox.simulator.fleet import Replica
 from sandbox.simulator.maintenance import utc_now
 from sandbox.simulator.patience import keep_on, stopped_within
+from sandbox.simulator.routes import HTTP_SERVICES
 from sandbox.simulator.sessions import NoSessionError
-from sandbox.simulator.traffic import address
 
 LOOKUPS_AT_PEAK_PER_S = 0.5
 LONGEST_PAUSE_S = 15.0
+RECORD_EVERY_S = 60.0
 CACHED_S = 600
 SESSION_S = 3600
 WORKFLOWS = 60  # the seeded ones
@@ -31,49 +33,47 @@ ERRORS = (redis.exceptions.RedisError, NoSessionError, psycopg.Error, OSError)
 class Visits:
     """Touches database and cache as the gateway and the auth service do.
 
+    :param serving: service -> its replicas at work; without one of each nobody comes in.
     :param load: 0 to 1, how busy the hour is.
     """
 
     dice: Random
+    dsn: str
     redis: Redis
     serving: Callable[[str], list[Replica]]
     load: Callable[[], float]
 
     async def keep(self, stop: asyncio.Event) -> None:
-        """Visit until told to stop."""
-        await keep_on("what a visit needs", lambda: self._once(stop), stop, ERRORS)
+        """Look things up until told to stop."""
+        await keep_on("what a visit needs", lambda: self._look_up(stop), stop, ERRORS)
 
-    async def _once(self, stop: asyncio.Event) -> None:
-        if await stopped_within(stop, min(LONGEST_PAUSE_S, self.dice.expovariate(LOOKUPS_AT_PEAK_PER_S * self.load()))):
+    async def record(self, stop: asyncio.Event) -> None:
+        """Write what people did and were charged, until told to stop; the history goes on without a seam."""
+        await keep_on("PostgreSQL, for the people's rows,", lambda: self._record(stop), stop, ERRORS)
+
+    async def _record(self, stop: asyncio.Event) -> None:
+        if await stopped_within(stop, RECORD_EVERY_S):
             return
-        if gateway := self._one_of("api-gateway"):
-            await self._look_up(gateway)
-        if self.dice.random() < people.EVENTS_AT_PEAK_PER_S / LOOKUPS_AT_PEAK_PER_S and (
-            auth := self._one_of("auth-service")
-        ):
-            await self._visit(auth)
+        if all(self._able(service) for service in HTTP_SERVICES):
+            await asyncio.to_thread(keep_up, self.dsn, utc_now())
 
-    def _one_of(self, service: str) -> Replica | None:
-        able = [replica for replica in self.serving(service) if replica.session.up]
-        return self.dice.choice(able) if able else None
+    async def _look_up(self, stop: asyncio.Event) -> None:
+        pause_s = self.dice.expovariate(LOOKUPS_AT_PEAK_PER_S * self.load())
+        if await stopped_within(stop, min(LONGEST_PAUSE_S, pause_s)):
+            return
+        if gateways := self._able("api-gateway"):
+            await self._show_workflow(self.dice.choice(gateways))
+            session = f"session:{self.dice.getrandbits(128):032x}"
+            await self.redis.set(session, str(self.dice.randrange(1, 400)), ex=SESSION_S)
 
-    async def _look_up(self, replica: Replica) -> None:
+    def _able(self, service: str) -> list[Replica]:
+        return [replica for replica in self.serving(service) if replica.session.up]
+
+    async def _show_workflow(self, replica: Replica) -> None:
         workflow_id = self.dice.randrange(1, WORKFLOWS + 1)
-        key = f"cache:workflow:{workflow_id}"
+        key = f"cache:workflow:live-{workflow_id}"
         if await cast("Awaitable[Any]", self.redis.get(key)):
             return
         async with replica.session.transaction() as cursor:
             found = await store.workflow(cursor, workflow_id)
         await self.redis.set(key, str(found), ex=CACHED_S)
-
-    async def _visit(self, replica: Replica) -> None:
-        kind = self.dice.choice(people.KINDS)
-        async with replica.session.transaction() as cursor:
-            user_id = await people.visit(cursor, kind, utc_now())
-            if kind in people.AUDITED:
-                await people.audit(cursor, user_id, people.AUDITED[kind], _target(kind, self.dice), address(self.dice))
-        await self.redis.set(f"session:{self.dice.getrandbits(64):016x}", str(user_id), ex=SESSION_S)
-
-
-def _target(kind: str, dice: Random) -> str:
-    return "session" if kind == "login" else f"workflow:{dice.randrange(1, WORKFLOWS + 1)}"
