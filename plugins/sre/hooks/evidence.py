@@ -44,6 +44,11 @@ class EvidenceHook(BaseHook):
         with self._connected() as connected:
             return evidence.verdicts_of_previous_run(connected, dag_id, before, run_id)
 
+    def last_values(self, item: str, before: datetime) -> dict[str, Recorded]:
+        """Return, by subject, what was recorded of an item last before a moment."""
+        with self._connected() as connected:
+            return evidence.last_values(connected, item=item, before=before)
+
     @contextmanager
     def _connected(self) -> Iterator[psycopg.Connection]:
         import psycopg
