@@ -48,11 +48,11 @@ check: install  ## format, lint, types, and the fast tests
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
-	@.venv/bin/pytest -q -m "not integration and not proof"
+	@.venv/bin/pytest -q -m "not integration"
 	@$(PY) -m include.catalogue
 
 test: ready  ## the whole test suite, against real components that it starts and stops
-	@.venv/bin/pytest -m "not proof"
+	@.venv/bin/pytest
 
 proof: ready  ## the proofs in full; NAME=… runs one
 	@.venv/bin/pytest -m proof $(if $(NAME),-k "$(NAME)") --proof-full

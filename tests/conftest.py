@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,11 +12,20 @@ import pytest
 
 from sandbox.platform import Platform, components
 from sandbox.site import Site, free_ports
+from tests.proof import Proof
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--proof-full`: the N that the claims name, instead of a small one."""
     parser.addoption("--proof-full", action="store_true", help="run the proofs with their full N and write docs/proof")
+
+
+@pytest.fixture
+def proof(request: pytest.FixtureRequest) -> Proof:
+    """The number of cases, the seed, and the file of a proof; `PROOF_SEED` repeats an earlier run."""
+    seed = int(os.environ.get("PROOF_SEED") or int.from_bytes(os.urandom(4)))
+    name = request.node.originalname.removeprefix("test_")
+    return Proof(name=name, full=request.config.getoption("--proof-full"), seed=seed)
 
 
 @pytest.fixture(scope="session")
