@@ -104,9 +104,8 @@ def _healthy(reports: Sequence[Report]) -> Iterator[str]:
     healthy = [finding for report in reports for finding in report.findings if finding.severity < Severity.WARNING]
     sources = [report.source for report in reports if report.severity < Severity.WARNING]
     if healthy:
-        yield escape(
-            f"Healthy: {len(healthy)} findings; nothing wrong in {', '.join(sources) or 'no source as a whole'}"
-        )
+        whole = f"; nothing wrong in {', '.join(sources)}" if sources else ""
+        yield escape(f"Healthy: {len(healthy)} {'check' if len(healthy) == 1 else 'checks'}{whole}")
 
 
 def _changed(changes: Changes, zone: ZoneInfo) -> Iterator[str]:

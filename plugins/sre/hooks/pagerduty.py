@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from airflow.sdk import BaseHook
 
@@ -30,15 +31,26 @@ class PagerDutyEventsHook(BaseHook):
     @cached_property
     def client(self) -> pagerduty.EventsApiV2Client:
         """The SDK's client. It tries little by itself: the scheduler tries again, and other channels must not wait for this one."""
-        import pagerduty
-
         to = connection(self.conn_id)
         if not to.password:
             raise ConfigurationError(f"the Connection {self.conn_id!r} holds no routing key; put it into its password")
-        client = pagerduty.EventsApiV2Client(to.password, base_url=to.host or None)
+        client = self._client(to.password, to.host)
         client.retry.update(dict.fromkeys((429, 500, 502, 503, 504), 1))
         client.max_network_attempts = 1
         client.timeout = int(settings.load().reporting.deadline_s)
+        return client
+
+    def _client(self, routing_key: str, host: str | None) -> pagerduty.EventsApiV2Client:
+        import pagerduty
+
+        try:
+            client = pagerduty.EventsApiV2Client(routing_key, base_url=None if _is_loopback(host) else host or None)
+        except pagerduty.UrlError:
+            raise ConfigurationError(
+                f"the Connection {self.conn_id!r} must name an https:// address; plain http is for this machine only"
+            ) from None
+        if _is_loopback(host):
+            client._url = host  # noqa: SLF001 - the SDK takes https only, which the platform in small has not
         return client
 
     def send(self, event: Event) -> None:
@@ -75,3 +87,8 @@ class PagerDutyEventsHook(BaseHook):
         return ConfigurationError(
             f"PagerDuty refused the event ({status}: {reason}); check the Connection {self.conn_id}"
         )
+
+
+def _is_loopback(host: str | None) -> bool:
+    parts = urlsplit(host or "")
+    return parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1", "localhost"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
@@ -12,6 +13,7 @@ from airflow.sdk import BaseOperator, TriggerRule
 from include import settings
 from include.errors import PermanentError, RunbookError, TransientError, VerdictError
 from include.findings import Blind, Finding, Report, Severity, worst_first
+from include.looking import blind
 from include.ops.evidence import Evidence, Recorded
 from include.reporting import pagerduty, slack, text
 from include.reporting.changes import Changes, compare
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from sre.hooks.slack import Posted, ReportSlackHook
 
 Answer = TypeVar("Answer")
+
+log = logging.getLogger(__name__)
 
 POSTED = "slack_messages"
 """Key in the task's state store: where the messages of this run stand."""
@@ -174,9 +178,9 @@ def read(task_id: str, value: Mapping[str, Any] | None, item: str) -> Report:
     """Return the report of a task, or the UNKNOWN that a task without one leaves."""
     if value is not None:
         return Report.from_json(value)
-    blind = Blind(error="NoReport", reason=f"{task_id} ended without a report; its log says why", transient=False)
+    why = Blind(error="NoReport", reason=f"{task_id} ended without a report; its log says why", transient=False)
     return Report(
-        source=task_id, checked=0, findings=(Finding.unseen(item=item, check=DIED, subject=task_id, blind=blind),)
+        source=task_id, checked=0, findings=(Finding.unseen(item=item, check=DIED, subject=task_id, blind=why),)
     )
 
 
@@ -206,7 +210,10 @@ def _tried(deed: Callable[[], Answer], problems: list[RunbookError]) -> Answer |
         return deed()
     except RunbookError as problem:
         problems.append(problem)
-        return None
+    except Exception as error:  # a mistake of ours in one channel must not silence the others
+        log.exception("a channel of the report failed in a way that nobody thought of")
+        problems.append(PermanentError(blind(error).reason))
+    return None
 
 
 def _worst(problems: list[RunbookError]) -> RunbookError:
