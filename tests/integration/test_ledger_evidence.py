@@ -1,0 +1,38 @@
+"""What the ledger claims is what a run really leaves: a row for every item, by the task that it names."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from include.catalogue.model import Item, load
+from sandbox.airflow_api import Airflow
+from sandbox.components.postgres import dsn
+from sandbox.site import Site
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+ITEMS: dict[str, list[Item]] = {}
+for entry in load().all_items():
+    if entry.dag and entry.evidence:
+        ITEMS.setdefault(entry.dag, []).append(entry)
+
+
+@pytest.mark.parametrize("dag_id", ITEMS)
+def test_a_run_leaves_the_evidence_that_the_ledger_claims(dag_id: str, airflow_site: Site) -> None:
+    airflow = Airflow(airflow_site)
+    airflow.wait_for_dags({dag_id})
+    airflow.unpause(dag_id)
+    run_id = airflow.trigger(dag_id)
+    airflow.wait_for_run(dag_id, run_id)
+    left = rows(airflow_site, run_id)
+    assert {
+        item.id: (item.task, item.evidence) for item in ITEMS[dag_id] if (item.task, item.evidence) not in left
+    } == {}
+
+
+def rows(site: Site, run_id: str) -> set[tuple[str, str]]:
+    """The task and the item of every row that a run has left."""
+    with psycopg.connect(dsn(site, "ops_evidence_reader", "ops", "postgres_ops")) as connection:
+        found = connection.execute("select distinct task_id, item from ops.evidence where run_id = %s", [run_id])
+        return {(task_id, item) for task_id, item in found}
