@@ -41,6 +41,13 @@ _SLACK_TEXT = (
 )
 _PAGE_TEXT = "{{ (index .Alerts 0).Annotations.summary }}{{ if gt (len .Alerts) 1 }} (and {{ len (slice .Alerts 1) }} more){{ end }}"
 
+# Each is read as YAML before it is sent, so that a colon in a sentence would tear it apart: hence JSON strings.
+_PAGE_DETAILS = {
+    "action": "{{ (index .Alerts 0).Annotations.action | toJson }}",
+    "firing": "{{ range .Alerts.Firing }}- {{ .Annotations.summary | toJson }}\n{{ end }}",
+    "resolved": "{{ range .Alerts.Resolved }}- {{ .Annotations.summary | toJson }}\n{{ end }}",
+}
+
 
 def prometheus_config(site: Site) -> dict[str, Any]:
     """Return prometheus.yml: what is scraped, which rules are judged, where alerts go."""
@@ -101,7 +108,7 @@ def _pagerduty_at(site: Site) -> dict[str, Any]:
         "send_resolved": True,
         "severity": "critical",
         "description": _PAGE_TEXT,
-        "details": {"action": "{{ (index .Alerts 0).Annotations.action }}"},
+        "details": _PAGE_DETAILS,
     }
 
 
@@ -165,6 +172,7 @@ def _prometheus_command(site: Site) -> list[str]:
         f"--config.file={site.path('prometheus', 'prometheus.yml')}",
         f"--storage.tsdb.path={site.path('prometheus', 'data')}",
         f"--web.listen-address={_target(site, 'prometheus')}",
+        f"--web.external-url={site.url('prometheus')}",  # of the links in alerts
         "--log.level=warn",
     ]
 
@@ -175,6 +183,7 @@ def _alertmanager_command(site: Site) -> list[str]:
         f"--config.file={site.path('alertmanager', 'alertmanager.yml')}",
         f"--storage.path={site.path('alertmanager', 'data')}",
         f"--web.listen-address={_target(site, 'alertmanager')}",
+        f"--web.external-url={site.url('alertmanager')}",
         "--cluster.listen-address=",  # it would listen on every address
         "--log.level=warn",
     ]

@@ -30,7 +30,7 @@ FINE_STEP_S = 60
 COARSE_STEP_S = 150  # two samples in any five minutes, so that rate(x[5m]) has an answer everywhere
 SMALLEST_GAP = timedelta(minutes=2)
 LINGERING = timedelta(minutes=5)  # how long a series that ended is still seen; it would be added to the live pods'
-STRETCH_S = 54 * 3600  # one of Prometheus' own block lengths: one pass over each file
+STRETCH_S = 162 * 3600  # one of the lengths of Prometheus' own blocks: one pass over each file
 
 
 def write(out: TextIO, begin: int, end: int, step_s: int, *, pods_end: int) -> None:

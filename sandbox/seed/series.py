@@ -108,11 +108,11 @@ def _share_within(medians: float) -> float:
 
 
 def _poisson(random: Random, expected: float) -> int:
-    if expected > 30:
-        return max(0, round(random.gauss(expected, expected**0.5)))
-    count, waited = 0, random.expovariate(1)
-    while waited < expected:
-        count, waited = count + 1, waited + random.expovariate(1)
+    if expected > 8:
+        return max(0, round(random.gauss(expected, math.sqrt(expected))))
+    limit, count, product = math.exp(-expected), 0, random.random()
+    while product > limit:
+        count, product = count + 1, product * random.random()
     return count
 
 

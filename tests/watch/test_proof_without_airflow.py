@@ -1,0 +1,132 @@
+"""02:00 passes with no process of Airflow alive: the page comes from outside."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from sandbox.components.postgres import connect
+from sandbox.components.watch import COMPONENTS
+from sandbox.components.watch import environment as usual
+from sandbox.platform import Platform
+from sandbox.site import Site, free_ports
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+
+SPEED = 600  # ten minutes a second
+BEGINS = datetime(2026, 11, 23, 1, 50, tzinfo=UTC)
+BACKUP = {
+    "dag_id": "daily_database_backup",
+    "cron": "0 2 * * *",
+    "zone": "UTC",
+    "grace_minutes": 80,
+    "proof": "evidence",
+}
+LATER = BACKUP | {"dag_id": "daily_health_check", "cron": "0 9 * * *", "grace_minutes": 30}
+
+
+def _subject(event: dict[str, Any]) -> str:
+    return str(event["payload"]["summary"])
+
+
+class Night:
+    """The platform without Airflow, its clock, and what arrived at PagerDuty."""
+
+    def __init__(self, platform: Platform, began: float) -> None:
+        self.platform = platform
+        self.site = platform.site
+        self.began = began
+
+    def now(self) -> datetime:
+        """Return the time of the watch, give or take its start."""
+        return BEGINS + timedelta(seconds=(time.monotonic() - self.began) * SPEED)
+
+    def events(self, action: str, alert: str) -> list[dict[str, Any]]:
+        """Return the events of an alert that PagerDuty accepted."""
+        accepted = [one["body"] for one in self._recorded("pagerduty") if one["verdict"] == "ok"]
+        return [event for event in accepted if event["event_action"] == action and _subject(event).startswith(alert)]
+
+    def in_slack(self, title: str) -> bool:
+        """Return whether Slack got an alert of that title."""
+        return any(title in json.dumps(one["body"]) for one in self._recorded("slack"))
+
+    def _recorded(self, service: str) -> list[dict[str, Any]]:
+        address = f"{self.site.url('receivers')}/_recorded/{service}"
+        recorded: list[dict[str, Any]] = httpx.get(address, trust_env=False).raise_for_status().json()["recorded"]
+        return recorded
+
+    def prove(self, dag_id: str) -> None:
+        """Leave the evidence that a late run leaves."""
+        row = {
+            "item": "B-01", "check": "backup_good", "subject": "database/orchestrator", "verdict": "OK", "summary": "restored",
+            "dag_id": dag_id, "task_id": "verify_backup", "run_id": "manual__late", "try_number": 1, "code_version": "test",
+            "observed_at": self.now().isoformat(),
+        }  # fmt: skip
+        with connect(self.site, "ops_evidence_writer", "ops", "postgres-ops") as connection:
+            connection.execute("select ops.append_evidence(%s)", [json.dumps([row])])
+
+
+def watch_at_night(site: Site, expected: Path) -> Any:
+    extra = {
+        "WATCH_EXPECTED_RUNS": str(expected),
+        "WATCH_CLOCK_START": BEGINS.isoformat(),
+        "WATCH_CLOCK_SPEED": str(SPEED),
+        "WATCH_LOOK_EVERY_S": "0.5",
+    }
+    return replace(COMPONENTS[0], environment=lambda site: {**usual(site), **extra})
+
+
+@pytest.fixture
+def night(monkeypatch: pytest.MonkeyPatch) -> Iterator[Night]:
+    monkeypatch.setenv("SANDBOX_ALERT_SPEED", str(SPEED))
+    state = Path(tempfile.mkdtemp(prefix="aos-night-"))
+    site = Site.create(state, free_ports())
+    expected = site.path("expected_runs.yaml")
+    expected.write_text(yaml.safe_dump({"runs": [BACKUP, LATER]}))
+    platform = Platform(site, ["postgres-ops", "receivers", "prometheus", "alertmanager"])
+    try:
+        platform.start()
+        platform.components["watch"] = watch_at_night(site, expected)
+        began = time.monotonic()
+        platform.start()
+        yield Night(platform, began)
+    finally:
+        platform.stop()
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def wait_for(what: Callable[[], Any], within_s: float = 60) -> Any:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if found := what():
+            return found
+        time.sleep(0.25)
+    raise AssertionError("it did not come")
+
+
+def test_a_backup_that_did_not_run_is_paged_with_all_of_airflow_dead_and_the_page_ends_when_it_ran(
+    night: Night,
+) -> None:
+    missing, down = "Tonight's daily_database_backup left no evidence", "Airflow's api_server has been down"
+    assert not night.events("trigger", missing), "paged before it was due"
+
+    (page, *_) = wait_for(lambda: night.events("trigger", missing))
+    assert night.now() > BEGINS.replace(hour=3, minute=20)
+    assert "Trigger daily_database_backup now" in page["payload"]["custom_details"]["action"]
+    assert wait_for(lambda: night.events("trigger", down)), "that Airflow is down is a page of its own"
+    assert wait_for(lambda: night.in_slack("[FIRING:1] BackupMissing"))
+
+    night.prove("daily_database_backup")
+    assert wait_for(lambda: night.events("resolve", missing))
+    assert not night.events("resolve", down)
