@@ -13,6 +13,9 @@ from sre.operators.health import HealthOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+SCHEME = "Token token="
+"""What PagerDuty's REST API wants before the token."""
+
 
 class PagerDutyIncidentsOperator(HealthOperator):
     """Read the incidents since the last look and all that are still open (H-03).
@@ -31,7 +34,7 @@ class PagerDutyIncidentsOperator(HealthOperator):
         from sre.hooks.http import HttpClientHook
 
         return round_pagerduty(
-            HttpClientHook(self.conn_id, timeout_s=self.deadline_s, token_scheme="Token token=").get_conn(),
+            HttpClientHook(self.conn_id, timeout_s=self.deadline_s, token_scheme=SCHEME).get_conn(),
             limits=self.limits,
             last=lambda: self.last_seen("H-03"),
             now=self.now(),
