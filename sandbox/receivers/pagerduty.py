@@ -68,6 +68,8 @@ def not_found() -> Refusal:
 @rest.get("/incidents")
 async def list_incidents(request: Request, at: AtDesk) -> JSONResponse:
     """Return incidents created in a window, oldest first, a page at a time."""
+    if set(request.query_params.getlist("statuses[]")) - set(STATUSES):
+        raise invalid("Status must be a list of triggered, acknowledged, or resolved.")
     since, until = _window(request, datetime.now(UTC))
     found = [one for one in at.incidents() if since <= one["created_at"] < until and _wanted(request, one)]
     newest_first = request.query_params.get("sort_by", "").endswith(":desc")
@@ -97,15 +99,11 @@ def _moment(request: Request, name: str, default: datetime) -> datetime:
 
 def _wanted(request: Request, incident: Doc) -> bool:
     query = request.query_params
-    statuses = query.getlist("statuses[]")
-    if set(statuses) - set(STATUSES):
-        raise invalid("Status must be a list of triggered, acknowledged, or resolved.")
-    key = query.get("incident_key")
     return (
-        incident["status"] in (statuses or STATUSES)
+        incident["status"] in (query.getlist("statuses[]") or STATUSES)
         and incident["urgency"] in (query.getlist("urgencies[]") or ("high", "low"))
         and incident["service"]["id"] in (query.getlist("service_ids[]") or SERVICES)
-        and key in (None, incident["incident_key"])
+        and query.get("incident_key") in (None, incident["incident_key"])
     )
 
 

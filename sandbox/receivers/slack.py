@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -74,11 +75,13 @@ async def webhook(here: Here, asked: Asked, secret: str) -> PlainTextResponse:
 
 
 def _webhook_payload(body: Any) -> Doc:
-    payload = body.get("payload", body) if isinstance(body, dict) else body
-    parsed = parsed_list(f"[{payload}]", "invalid_payload") if isinstance(payload, str) else [payload]
-    if not parsed or not isinstance(parsed[0], dict):
+    try:
+        payload = json.loads(body["payload"]) if isinstance(body, dict) and "payload" in body else body
+    except (ValueError, TypeError):
+        raise Refusal(400, "invalid_payload") from None
+    if not isinstance(payload, dict):
         raise Refusal(400, "invalid_payload")
-    return dict(parsed[0])
+    return payload
 
 
 def _webhook_message(payload: Arguments) -> Doc:
