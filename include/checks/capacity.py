@@ -88,7 +88,9 @@ def judge_node_day(answer: Answer, *, resource: str, limits: PerformanceLimits, 
     warning, critical = limits.node_usage_warning_percent, limits.node_usage_critical_percent
     for line in answer.series:
         name, percent = line.label("node"), 100 * line.value
-        severity = level(percent, warning=warning, critical=critical)
+        # A share outside 0..1 is a metric that means something else, and says nothing of the node.
+        sane = 0 <= percent <= 100
+        severity = level(percent, warning=warning, critical=critical) if sane else Severity.UNKNOWN
         yield Finding(
             item=NODES,
             check=f"node_{resource}_day",

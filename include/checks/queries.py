@@ -63,8 +63,9 @@ class Queries:
 
     def node_cpu_p95(self) -> str:
         """Busy share of each node's CPU that the day stayed below for 95 % of its steps."""
-        selected = self._select("node_cpu", 'mode="idle"')
-        return self._over_day(f"1 - avg by (node) (rate({selected}[5m]))")
+        # Against all modes, not against 1: an exporter may have one series a node, or one a core.
+        idle, every = self._select("node_cpu", 'mode="idle"'), self._select("node_cpu")
+        return self._over_day(f"1 - sum by (node) (rate({idle}[5m])) / sum by (node) (rate({every}[5m]))")
 
     def node_memory_p95(self) -> str:
         """The same for memory."""
