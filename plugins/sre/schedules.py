@@ -1,0 +1,13 @@
+"""When runbooks run by themselves."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import CronTriggerTimetable
+
+
+def slots(cron: str, zone: str) -> CronTriggerTimetable:
+    """Return the schedule that begins with the next slot, never with a past one; see docs/adr/0001-unpausing-starts-nothing.md."""
+    # Not `run_immediately=False`: that still runs a slot which is past by less than a tenth of the period, three days of a month.
+    return CronTriggerTimetable(cron, timezone=zone, run_immediately=timedelta(0))
