@@ -53,8 +53,14 @@ class Backstage:
             name: {"service": replica.pod.app, "behaviour": replica.pod.behaviour, "session": replica.session.up}
             for name, replica in sorted(self.fleet.replicas.items())
         }
-        seen = {"cluster_seen": self.cluster.seen, "replicas": replicas}
+        seen = {"cluster_seen": self.cluster.seen, "queue_depth": await self._depth(), "replicas": replicas}
         return JSONResponse({"orders": asdict(self.control.orders), **seen})
+
+    async def _depth(self) -> int | None:
+        try:
+            return await self.queue.depth()
+        except (redis.exceptions.RedisError, OSError):
+            return None
 
     async def _order(self, request: Request) -> Response:
         try:

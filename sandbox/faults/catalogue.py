@@ -1,0 +1,147 @@
+"""Every fault there is, and what the morning health check makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sandbox.faults.builds import bad_build
+from sandbox.faults.fault import Fault
+from sandbox.faults.http import (
+    BACKLOG,
+    answer_alert,
+    open_incident,
+    ordered,
+    pile_up,
+    post_alert,
+    receiver_mode,
+    resolve_incident,
+    work_through,
+)
+from sandbox.faults.memory import empty, fill
+from sandbox.faults.servers import frozen, stopped
+
+_BUILDS = (
+    bad_build(
+        "crash-loop",
+        service="worker",
+        behaviour="crashes",
+        does="a build of worker that crashes is rolled out",
+        expect="CRITICAL H-05 deployment/worker, a pod in CrashLoopBackOff, within 15 s",
+    ),
+    bad_build(
+        "bad-image-errors",
+        service="api-gateway",
+        behaviour="errors",
+        does="a build of api-gateway that fails 3 % of its requests is rolled out",
+        expect="CRITICAL H-10 api-gateway, some 3 minutes later",
+    ),
+    bad_build(
+        "slow-gateway",
+        service="api-gateway",
+        behaviour="slow",
+        does="a build of api-gateway that needs seconds for an answer is rolled out",
+        expect="CRITICAL H-09 api-gateway, some 3 minutes later",
+    ),
+    bad_build(
+        "never-ready",
+        service="auth-service",
+        behaviour="never-ready",
+        does="a build of auth-service that never becomes ready is rolled out",
+        expect="CRITICAL H-05 deployment/auth-service, a rollout that does not end",
+    ),
+    bad_build(
+        "unpullable-image",
+        service="scheduler",
+        behaviour="unpullable",
+        does="a build of scheduler that the registry does not have is rolled out",
+        expect="CRITICAL H-05 deployment/scheduler, a pod in ImagePullBackOff",
+    ),
+)
+
+_APPLICATION = (
+    ordered(
+        "queue-backlog",
+        {"workers_paused": True},
+        then=pile_up,
+        does=f"the workers take nothing, and {BACKLOG} items wait",
+        expect="CRITICAL H-12 queue:workflows, at least 50 items",
+    ),
+    ordered(
+        "workflow-failures",
+        {"failed_share": 0.2},
+        then=work_through,
+        does="every fifth execution fails, and 120 were run at once",
+        expect="CRITICAL H-11, fewer than 95 % of the workflows succeed",
+    ),
+    ordered(
+        "connection-pool",
+        {"held_sessions": 0.92},
+        does="92 % of PostgreSQL's connections are taken",
+        expect="WARNING H-08, over 80 % of max_connections in use, within 10 s",
+    ),
+    Fault(
+        name="redis-memory",
+        target="valkey/memory",
+        does="keys that nothing evicts fill 96 % of maxmemory",
+        expect="CRITICAL H-08 Redis, over 95 % of maxmemory",
+        on=fill,
+        off=empty,
+    ),
+)
+
+_PEOPLE = (
+    Fault(
+        name="open-pagerduty-incident",
+        target="pagerduty/incident",
+        does="an incident is triggered and nobody acknowledges it",
+        expect="CRITICAL H-03, an open P1",
+        on=open_incident,
+        off=resolve_incident,
+    ),
+    Fault(
+        name="unanswered-alert",
+        target="slack/alert",
+        does="#alerts holds an alert that has fired for two hours without an answer",
+        expect="CRITICAL H-02, still fires and nobody has answered",
+        on=post_alert,
+        off=answer_alert,
+    ),
+)
+
+_SEEN_BY = {"slack": "H-02", "pagerduty": "H-03", "grafana": "H-04", "statuspage": "no item of the health check"}
+_MODES = {
+    "down": "answers 503",
+    "slow": "answers after 30 s",
+    "forbidden": "refuses our token",
+    "empty": "answers with empty lists",
+    "rate_limited": "answers 429 with Retry-After",
+}
+_RECEIVERS = tuple(
+    receiver_mode(
+        service,
+        mode,
+        does=f"{service} {does}",
+        expect=f"{seen_by} with no alerts or incidents at all"
+        if mode == "empty"
+        else f"UNKNOWN {seen_by}, with the reason",
+    )
+    for service, seen_by in _SEEN_BY.items()
+    for mode, does in _MODES.items()
+)
+
+_SOURCES = {
+    "postgres": "H-08 PostgreSQL, H-11 and H-13 to H-15",
+    "valkey": "H-08 Redis and H-12",
+    "prometheus": "H-09, H-10 and H-16",
+    "kube-apiserver": "H-05 to H-07",
+}
+_SERVERS = (
+    stopped("no-metrics", "metrics-server", expect="UNKNOWN H-06 and H-07, no usage"),
+    *(stopped(f"{name}-down", name, expect=f"UNKNOWN or CRITICAL {items}") for name, items in _SOURCES.items()),
+    *(frozen(f"{name}-hangs", name, expect=f"UNKNOWN {items}, after 10 s") for name, items in _SOURCES.items()),
+)
+
+FAULTS: Mapping[str, Fault] = {
+    fault.name: fault for fault in (*_BUILDS, *_APPLICATION, *_PEOPLE, *_RECEIVERS, *_SERVERS)
+}
+"""By name, in the order in which they are listed."""

@@ -1,0 +1,76 @@
+"""Faults of whole servers: stopped, or standing still with every connection open."""
+
+from __future__ import annotations
+
+import os
+import signal
+from functools import partial
+from http.client import HTTPException
+from xmlrpc.client import Fault as NoSuchProgram
+
+from sandbox.faults.fault import Fault, FaultError, Memo
+from sandbox.site import Site
+from sandbox.supervise import Supervisor
+
+
+def stopped(name: str, component: str, *, expect: str) -> Fault:
+    """Return the switch that stops a component."""
+    return Fault(
+        name=name,
+        target=f"server/{component}",
+        does=f"{component} is stopped",
+        expect=expect,
+        on=partial(_stop, component=component),
+        off=partial(_start, component=component),
+    )
+
+
+def frozen(name: str, component: str, *, expect: str) -> Fault:
+    """Return the switch that makes a component stand still: it accepts connections and answers nothing."""
+    return Fault(
+        name=name,
+        target=f"server/{component}",
+        does=f"{component} stands still: connections open, nothing answers",
+        expect=expect,
+        on=partial(_freeze, component=component),
+        off=partial(_start, component=component),
+    )
+
+
+def _stop(site: Site, memo: Memo, *, component: str) -> Memo:
+    _signal(site, component, signal.SIGCONT)  # one that stands still would not hear the order
+    try:
+        Supervisor(site).stop_program(component)
+    except (OSError, HTTPException) as error:
+        raise _unmanaged(component) from error
+    return memo
+
+
+def _start(site: Site, memo: Memo, *, component: str) -> None:
+    _signal(site, component, signal.SIGCONT)
+    try:
+        Supervisor(site).start_program(component)
+    except NoSuchProgram as error:
+        raise FaultError(f"{component} cannot be started: {error.faultString}") from None
+    except (OSError, HTTPException) as error:
+        raise _unmanaged(component) from error
+
+
+def _freeze(site: Site, memo: Memo, *, component: str) -> Memo:
+    _start(site, memo, component=component)
+    _signal(site, component, signal.SIGSTOP)
+    return memo
+
+
+def _signal(site: Site, component: str, number: signal.Signals) -> None:
+    try:
+        if pid := Supervisor(site).pid(component):
+            os.kill(pid, number)
+    except NoSuchProgram:
+        raise FaultError(f"{component} is no part of this platform; `make status` lists what is") from None
+    except (OSError, HTTPException) as error:
+        raise _unmanaged(component) from error
+
+
+def _unmanaged(component: str) -> FaultError:
+    return FaultError(f"no process manager answers, so {component} cannot be switched; `make up` starts the platform")
