@@ -8,16 +8,23 @@ from zoneinfo import ZoneInfo
 
 import yaml
 from croniter import croniter
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from include import settings as policy
 from include.errors import ConfigurationError
-from include.settings import TimeZoneName
+
+ZONES = {"team": "time_zone", "maintenance": "maintenance_time_zone"}
+"""A zone that the settings of the runbooks name, by its word in the list."""
 
 
 def _known_cron(cron: str) -> str:
     if len(cron.split()) != 5 or not croniter.is_valid(cron):
         raise ValueError(f"{cron!r} is no cron expression of five fields, such as '0 9 * * *'")
     return cron
+
+
+def _named_in_the_settings(zone: str) -> str:
+    return getattr(policy.load(), ZONES[zone]) if zone in ZONES else zone
 
 
 class ExpectedRun(BaseModel):
@@ -27,7 +34,7 @@ class ExpectedRun(BaseModel):
 
     dag_id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,199}$")]
     cron: Annotated[str, AfterValidator(_known_cron)]
-    zone: TimeZoneName
+    zone: Annotated[policy.TimeZoneName, BeforeValidator(_named_in_the_settings)]
     grace_minutes: Annotated[float, Field(gt=0, le=24 * 60)]
     proof: Literal["evidence"]
 

@@ -15,6 +15,7 @@ from sandbox.site import Site
 def environment(site: Site) -> Mapping[str, str]:
     """Return the settings of the watch on this site."""
     return {
+        "OPS_ENVIRONMENT": "sandbox",  # whose settings name the team's time zone
         "WATCH_PORT": str(site.ports["watch"]),
         "WATCH_STATE": str(site.path("watch")),
         "WATCH_EVIDENCE_DSN": dsn(site, "ops_evidence_reader", "ops", "postgres-ops"),

@@ -58,7 +58,7 @@ def test_the_last_slot_is_read_in_its_zone_and_daylight_saving_makes_none_twice_
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago"])
 def test_over_a_year_every_local_day_has_exactly_one_slot(zone: str) -> None:
-    moments = (LONG_AGO + timedelta(hours=step) for step in range(365 * 24))
+    moments = (LONG_AGO + timedelta(hours=4 * step) for step in range(365 * 6))
     slots = {last_slot("30 2 * * *", ZoneInfo(zone), moment) for moment in moments}
     days = sorted(slot.astimezone(ZoneInfo(zone)).date() for slot in slots)
     assert len(days) == len(set(days))

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import ast
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
+from include import settings as policy
 from include.errors import ConfigurationError
-from watch.expected import ExpectedRun, load
+from sandbox.site import PROJECT
+from watch.expected import ZONES, load
 from watch.settings import EXPECTED_RUNS
 from watch.state import expected_since
 
@@ -63,6 +67,33 @@ def test_a_broken_file_is_one_sentence(tmp_path: Path, text: str, said: str) -> 
     assert "\n" not in str(caught.value)
 
 
+def schedule_of(file: Path) -> tuple[str, str] | None:
+    """Return the cron expression and the zone of a DAG, as its file says them."""
+    calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+    timetables = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "CronTriggerTimetable"]
+    if not timetables:
+        return None
+    zone = next(word.value for word in timetables[0].keywords if word.arg == "timezone")
+    names = {setting: name for name, setting in ZONES.items()}
+    return ast.literal_eval(timetables[0].args[0]), (
+        names[zone.attr] if isinstance(zone, ast.Attribute) else ast.literal_eval(zone)
+    )
+
+
+def test_every_dag_with_a_schedule_is_listed_with_that_schedule() -> None:
+    in_dags = {file.stem: schedule for file in (PROJECT / "dags").glob("*.py") if (schedule := schedule_of(file))}
+    listed = {run["dag_id"]: (run["cron"], run["zone"]) for run in yaml.safe_load(EXPECTED_RUNS.read_text())["runs"]}
+    assert listed
+    assert listed == in_dags
+
+
+def test_the_zone_of_the_team_comes_from_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPS_TIME_ZONE", "Asia/Tokyo")
+    monkeypatch.setattr(policy, "load", policy.Settings)
+    (run,) = load(file_of(tmp_path, GOOD | {"zone": "team"}))
+    assert run.tz.key == "Asia/Tokyo"
+
+
 def test_a_missing_file_and_a_doubled_entry_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read: No such file"):
         load(tmp_path / "nowhere.yaml")
@@ -81,9 +112,3 @@ def test_a_damaged_state_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "expected_since.json").write_text("{")
     with pytest.raises(ConfigurationError, match="remove it to begin anew"):
         expected_since(tmp_path, ["a"], NOW)
-
-
-def test_an_entry_knows_its_zone(tmp_path: Path) -> None:
-    (only,) = load(file_of(tmp_path, GOOD | {"zone": "Asia/Tokyo"}))
-    assert isinstance(only, ExpectedRun)
-    assert only.tz.key == "Asia/Tokyo"
