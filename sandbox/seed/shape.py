@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 EXECUTIONS_AT_PEAK_PER_S = 0.04
 """Workflow executions per second where `traffic` is 1: history and simulator keep the same rate, else every day looks odd."""
 
-BY_HOUR = (0.16, 0.13, 0.11, 0.10, 0.11, 0.15, 0.24, 0.40, 0.62, 0.84, 0.96, 1.00)
-BY_HOUR += (0.88, 0.92, 0.98, 0.97, 0.90, 0.76, 0.60, 0.47, 0.38, 0.31, 0.25, 0.20)
+BY_MORNING_HOUR = (0.16, 0.13, 0.11, 0.10, 0.11, 0.15, 0.24, 0.40, 0.62, 0.84, 0.96, 1.00)
+BY_EVENING_HOUR = (0.88, 0.92, 0.98, 0.97, 0.90, 0.76, 0.60, 0.47, 0.38, 0.31, 0.25, 0.20)
+BY_HOUR = (*BY_MORNING_HOUR, *BY_EVENING_HOUR)
 BY_WEEKDAY = (0.96, 1.00, 1.00, 0.98, 0.90, 0.52, 0.48)  # Monday first
 HOUR_S = 3_600
 DAY_S = 86_400

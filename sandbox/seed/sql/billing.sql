@@ -3,8 +3,8 @@
 insert into billing (user_id, kind, amount, currency, recorded_at)
 select
     nth_users.id,
-    case when seed %% 97 = 0 then 'refund' when nth %% 5 = 0 then 'subscription' else 'usage' end,
-    round(((case when seed %% 97 = 0 then -0.2 else 1 end) * (4 + 60 * pg_temp.dice(nth, 71) ^ 2) * weekday
+    case when refunded then 'refund' when nth %% 5 = 0 then 'subscription' else 'usage' end,
+    round(((case when refunded then -0.2 else 1 end) * (4 + 60 * pg_temp.dice(nth, 71) ^ 2) * weekday
         * (1 - %(wave)s + %(wave)s * sin(2 * pi() * extract(epoch from day) / %(wave_s)s))
         * (0.97 + 0.06 * pg_temp.dice(seed, 72)))::numeric, 2),
     'USD',
@@ -17,5 +17,7 @@ cross join (select id, row_number() over (order by id) as nth from users) nth_us
 cross join lateral (
     select day + interval '1 day' * pg_temp.dice(nth, 73) as at, nth * 100000 + extract(epoch from day)::bigint / 86400 as seed
 ) moment
+-- Small sums only: a large one would make the day look odd.
+cross join lateral (select seed %% 29 = 0 and pg_temp.dice(nth, 71) < 0.3 as refunded) luck
 where nth %% 3 = 1 and at > %(start)s and at <= %(end)s
 order by at;

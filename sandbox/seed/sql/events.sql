@@ -12,7 +12,7 @@ from (
     cross join lateral (
         select extract(epoch from day)::bigint / 86400 as number,
             (array[0.56, 0.58, 0.58, 0.57, 0.54, 0.40, 0.38])[extract(isodow from day at time zone 'UTC')::int]
-                * (1 - %(wave)s + %(wave)s * sin(2 * pi() * extract(epoch from day) / %(wave_s)s)) as share
+                * (1 - 2 * %(wave)s + 2 * %(wave)s * sin(2 * pi() * extract(epoch from day) / %(wave_s)s)) as share
     ) calendar
     cross join (select id, (row_number() over (order by id)) as nth, count(*) over () as people from users) nth_users
     cross join lateral generate_series(1, 3 + floor(6 * pg_temp.dice(nth_users.nth * 100000 + number, 62))::int) k

@@ -1,4 +1,4 @@
--- One to 25 versions each, from the workflow's first day until yesterday.
+-- One to 25 versions each, from the workflow's first day until yesterday; many where active_versions.sql goes back far.
 insert into workflow_versions (workflow_id, version, definition, created_at)
 select
     workflows.id,
@@ -15,6 +15,9 @@ select
             from generate_series(1, 3 + ((workflows.id + v) %% 6)::int) s)),
     workflows.created_at + (v - 1) * (%(now)s::timestamptz - interval '1 day' - workflows.created_at) / count_of.versions
 from workflows
-cross join lateral (select 1 + floor(25 * pg_temp.dice(workflows.id, 33))::int as versions) count_of
+cross join lateral (
+    select case when workflows.id %% 12 = 5 or workflows.id %% 15 = 3 then 20 + floor(6 * pg_temp.dice(workflows.id, 33))::int
+        else 1 + floor(25 * pg_temp.dice(workflows.id, 33))::int end as versions
+) count_of
 cross join lateral generate_series(1, count_of.versions) v
 order by workflows.id, v;
