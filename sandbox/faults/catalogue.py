@@ -108,25 +108,18 @@ _PEOPLE = (
     ),
 )
 
-_SEEN_BY = {"slack": "H-02", "pagerduty": "H-03", "grafana": "H-04", "statuspage": "no item of the health check"}
+_SEEN_BY = {"slack": "H-02", "pagerduty": "H-03", "grafana": "H-04"}
 _MODES = {
-    "down": "answers 503",
-    "slow": "answers after 30 s",
-    "forbidden": "refuses our token",
-    "empty": "answers with empty lists",
-    "rate_limited": "answers 429 with Retry-After",
+    "down": ("answers 503", "UNKNOWN {item}, it does not answer"),
+    "slow": ("answers after 30 s", "UNKNOWN {item}, after 10 s, and the other sources are not delayed"),
+    "forbidden": ("refuses our token", "UNKNOWN {item}, it refuses"),
+    "empty": ("answers with empty lists", "UNKNOWN {item} where something had to be there"),
+    "rate_limited": ("answers 429 with Retry-After", "UNKNOWN {item}, it says later"),
 }
 _RECEIVERS = tuple(
-    receiver_mode(
-        service,
-        mode,
-        does=f"{service} {does}",
-        expect=f"{seen_by} with no alerts or incidents at all"
-        if mode == "empty"
-        else f"UNKNOWN {seen_by}, with the reason",
-    )
-    for service, seen_by in _SEEN_BY.items()
-    for mode, does in _MODES.items()
+    receiver_mode(service, mode, does=f"{service} {does}", expect=expect.format(item=item))
+    for service, item in _SEEN_BY.items()
+    for mode, (does, expect) in _MODES.items()
 )
 
 _SOURCES = {
