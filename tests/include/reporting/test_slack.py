@@ -29,19 +29,16 @@ def report(*findings: Finding, source: str = "kubernetes") -> Report:
     return Report(source=source, checked=len(findings), findings=findings)
 
 
-def recorded(subject: str, severity: Severity, **changes: Any) -> Recorded:
+def recorded(subject: str, severity: Severity) -> Recorded:
     return Recorded(
-        **{
-            "item": "H-05",
-            "check": "ready",
-            "subject": subject,
-            "severity": severity,
-            "value": None,
-            "observed_at": NOW - timedelta(days=1),
-            "run_id": "yesterday",
-            "task_id": "check_kubernetes",
-        }
-        | changes
+        item="H-05",
+        check="ready",
+        subject=subject,
+        severity=severity,
+        value=None,
+        observed_at=NOW - timedelta(days=1),
+        run_id="yesterday",
+        task_id="check_kubernetes",
     )
 
 
