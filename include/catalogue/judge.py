@@ -17,6 +17,7 @@ def problems(catalogue: Catalogue, tree: Tree) -> Iterator[str]:
         yield from item_problems(item, tree)
     for hazard in catalogue.all_hazards():
         yield from missing_tests(hazard.id, hazard.tests, tree)
+        yield from unlisted_tests(hazard, tree)
 
 
 def doubles(ids: Iterable[str]) -> Iterator[str]:
@@ -51,6 +52,13 @@ def _task_problems(item: Item, tasks: Tasks) -> Iterator[str]:
 def missing_tests(name: str, tests: Iterable[str], tree: Tree) -> Iterator[str]:
     """Tests that are named and not defined."""
     return (f"{name}: no test {node}; name one that exists" for node in tests if node not in tree.tests)
+
+
+def unlisted_tests(hazard: Hazard, tree: Tree) -> Iterator[str]:
+    """Tests that carry the hazard's id in their name, `test_bug_75_…`, and are not listed with it."""
+    name = f"::test_{hazard.id.lower().replace('-', '_')}_"
+    carrying = sorted(node for node in tree.tests if name in node and node not in hazard.tests)
+    return (f"{hazard.id}: {node} carries its id; list it in hazards.yaml" for node in carrying)
 
 
 def working(catalogue: Catalogue, tree: Tree) -> list[Item]:

@@ -112,6 +112,17 @@ def test_counts_a_hazard_with_a_test_and_names_one_without_its_test(
     assert "AF-01: no test tests/test_round.py::test_gone" in printed.err
 
 
+def test_refuses_to_leave_out_a_test_that_carries_the_id_of_a_hazard(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = project(tmp_path, hazards=(HAZARD,))
+    (root / "tests/test_more.py").write_text("def test_bug_01_it_breaks(): ...\ndef test_bug_011_is_another(): ...\n")
+    assert main(["--write"], root=root) == 1
+    assert capsys.readouterr().err == (
+        "BUG-01: tests/test_more.py::test_bug_01_it_breaks carries its id; list it in hazards.yaml\n"
+    )
+
+
 def test_refuses_an_id_that_stands_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--write"], root=project(tmp_path, {"id": "H-05"}, {"id": "H-05"})) == 1
     assert "H-05: stands 2 times" in capsys.readouterr().err
