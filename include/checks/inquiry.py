@@ -45,9 +45,20 @@ def inquire(
     source: str, looks: Mapping[str, Callable[[], Any]], questions: Sequence[Question], *, deadline_s: float
 ) -> Report:
     """Look at all of it side by side, then judge; nothing that fails keeps another question from its answer."""
-    answers = look(looks, deadline_s)
+    named = {f"{source} ({name})": probe for name, probe in looks.items()}  # the name stands in "did not answer within"
+    answers = dict(zip(looks, look(named, deadline_s).values(), strict=True))
     findings = tuple(_sourced(source, finding) for question in questions for finding in question.answer(answers))
+    if all(finding.blind for finding in findings):
+        findings = one_for_each_item(source, findings)
     return Report(source=source, checked=sum(not finding.blind for finding in findings), findings=findings)
+
+
+def one_for_each_item(source: str, findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Return one UNKNOWN an item when nothing of the source could be seen: ten times the same sentence hides the others."""
+    first: dict[str, Finding] = {}
+    for finding in findings:
+        first.setdefault(finding.item, replace(finding, subject=source))
+    return tuple(first.values())
 
 
 def _sourced(source: str, finding: Finding) -> Finding:

@@ -46,12 +46,17 @@ def _state(workload: Workload) -> tuple[Severity, str]:
         return Severity.UNKNOWN, "its controller has not seen the last change, so the counts are old"
     if workload.want == 0 and workload.kind != "DaemonSet":
         return Severity.WARNING, "scaled to nothing"
+    if workload.stalled:
+        return Severity.CRITICAL, "its rollout makes no progress"
     if workload.ready < workload.want:
         return (
             (Severity.WARNING, "rolling out") if workload.rolling and workload.ready else (Severity.CRITICAL, "too few")
         )
     if workload.updated < workload.want:
         return Severity.WARNING, f"only {workload.updated} of the newest version"
+    # A new pod counts as updated before it is ready, and an old one as ready until it goes: together they look finished.
+    if workload.total > workload.updated:
+        return Severity.WARNING, "but older ones still serve: its rollout is not finished"
     return Severity.OK, "all of the newest version"
 
 

@@ -101,7 +101,12 @@ def _pages(reader: Reader, path: str, page_size: int, query: Mapping[str, str]) 
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """A Deployment, StatefulSet or DaemonSet: what it wants and what it has."""
+    """A Deployment, StatefulSet or DaemonSet: what it wants and what it has.
+
+    :param total: replicas that exist, those of older versions too; more than `updated` while a rollout is not finished.
+    :param rolling: the controller says that the rollout makes progress.
+    :param stalled: it says that the rollout does not.
+    """
 
     kind: str
     name: str
@@ -110,7 +115,9 @@ class Workload:
     updated: int
     generation: int = 1
     observed_generation: int = 1
+    total: int = 0
     rolling: bool = False
+    stalled: bool = False
 
     @property
     def subject(self) -> str:
@@ -242,17 +249,20 @@ def _replicated(kind: str) -> Callable[[Json], Workload]:
             updated=status.get("updatedReplicas", 0),
             generation=item["metadata"].get("generation", 1),
             observed_generation=status.get("observedGeneration", 0),
-            rolling=_rolling(status),
+            total=status.get("replicas", 0),
+            **_progress(status),
         )
 
     return read
 
 
-def _rolling(status: Json) -> bool:
-    """Tell whether the controller still makes progress; it says so itself until its deadline passes."""
+def _progress(status: Json) -> dict[str, bool]:
+    """Tell what the controller says of its rollout; it calls it stalled when its deadline has passed."""
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
     progressing = conditions.get("Progressing", {})
-    return bool(progressing.get("status") == "True" and progressing.get("reason") != "NewReplicaSetAvailable")
+    said = progressing.get("status")
+    finished = progressing.get("reason") == "NewReplicaSetAvailable"
+    return {"rolling": said == "True" and not finished, "stalled": said == "False"}
 
 
 def _daemon_set(item: Json) -> Workload:

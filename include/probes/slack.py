@@ -111,7 +111,8 @@ def call(client: WebClient, method: str, **arguments: Any) -> Mapping[str, Any]:
 
 
 def _refusal(method: str, response: Any) -> RunbookError:
-    word = str(response.get("error", "")) if isinstance(response.data, Mapping) else ""
+    said = str(response.get("error", "")) if isinstance(response.data, Mapping) else ""
+    word = said if said.isidentifier() else ""  # a proxy in between answers with a whole page
     if response.status_code >= 429 or word in LATER:
         return TransientError(f"Slack could not serve {method} ({response.status_code} {word})".rstrip())
     needed = f" (needs {response.get('needed')})" if word == "missing_scope" else ""

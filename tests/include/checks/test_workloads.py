@@ -48,6 +48,8 @@ def judged(one: Pod, previous: Mapping[str, float] | None = None) -> Finding:
         ({"ready": 5, "rolling": True}, Severity.WARNING),
         ({"ready": 0, "rolling": True}, Severity.CRITICAL),
         ({"updated": 5}, Severity.WARNING),
+        ({"total": 7}, Severity.WARNING),  # the surge pod counts as updated, the old one as ready
+        ({"total": 7, "stalled": True}, Severity.CRITICAL),
         ({"want": 0, "ready": 0, "updated": 0}, Severity.WARNING),
         ({"kind": "DaemonSet", "want": 0, "ready": 0, "updated": 0}, Severity.OK),
         ({"generation": 3, "observed_generation": 2}, Severity.UNKNOWN),
