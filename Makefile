@@ -44,6 +44,12 @@ down: install  ## stop all of it
 status: install  ## one line a component; 0 only if all are healthy
 	@$(PY) -m sandbox status
 
+doctor: install  ## every connection, right and setting of ENV=sandbox|staging|production; changes nothing
+	@$(if $(filter-out sandbox,$(ENV)),OPS_ENVIRONMENT=$(ENV) PYTHONPATH=.:plugins $(PY) -m sre.doctor,$(PY) -m sandbox doctor)
+
+evidence: install  ## export the evidence FROM=… TO=… for an auditor, and verify its chain
+	@$(PY) -m sandbox evidence $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO))
+
 check: install  ## format, lint, types, and the fast tests
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
@@ -64,4 +70,4 @@ lock:  ## compile the lock files from the .in files
 	@.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements-dev.in -o requirements-dev.txt
 	@.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements.in -c requirements-dev.txt -o requirements.txt
 
-.PHONY: help install programs ready up down status check test proof items lock
+.PHONY: help install programs ready up down status doctor evidence check test proof items lock

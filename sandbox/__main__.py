@@ -1,21 +1,24 @@
-"""`python -m sandbox up | down | status`: the platform in small, Airflow over it, and its first run."""
+"""`python -m sandbox up | down | status | doctor | evidence`: the platform in small, Airflow over it, and its first run."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from textwrap import indent
 
 import httpx
 
 from sandbox import own
 from sandbox.airflow_api import Airflow
 from sandbox.component import SetupError
-from sandbox.components.airflow import USERS
+from sandbox.components.airflow import USERS, environment
+from sandbox.components.postgres import dsn
 from sandbox.platform import Platform
 from sandbox.site import PORTS, PROJECT, Site, default_state
 
@@ -25,11 +28,18 @@ NEEDED_GB = 3
 
 def main() -> None:
     """Run the command; one sentence on standard error and exit code 1 when it cannot be done."""
-    commands: Mapping[str, Callable[[], int]] = {"up": up, "down": down, "status": status}
+    commands: Mapping[str, Callable[[], int]] = {
+        "up": up,
+        "down": down,
+        "status": status,
+        "doctor": lambda: _run("sre.doctor"),
+        "evidence": lambda: _run("include.ops.export", *rest),
+    }
     parser = argparse.ArgumentParser(prog="sandbox", description=__doc__)
     parser.add_argument("command", choices=commands)
+    chosen, rest = parser.parse_known_args()
     try:
-        sys.exit(commands[parser.parse_args().command]())
+        sys.exit(commands[chosen.command]())
     except SetupError as error:
         sys.exit(f"\n{error}")
     except KeyboardInterrupt:
@@ -63,6 +73,18 @@ def status() -> int:
     for line in lines:
         print(f"{'ok  ' if line.healthy else 'DOWN'}  {line.name:<24} {line.detail}")
     return 0 if all(line.healthy for line in lines) else 1
+
+
+def _run(module: str, *arguments: str) -> int:
+    """Run a module as the Airflow of this site would: with its settings, its Connections and its evidence database."""
+    site = _existing_site()
+    whole = {
+        **os.environ,
+        **environment(site),
+        "PYTHONPATH": os.pathsep.join([str(PROJECT), str(PROJECT / "plugins")]),
+        "OPS_DSN": dsn(site, "ops_evidence_reader", "ops", "postgres_ops"),
+    }
+    return subprocess.run([sys.executable, "-m", module, *arguments], env=whole, check=False).returncode
 
 
 def _chosen_site() -> Site:
@@ -120,12 +142,14 @@ def _say_where_to_look(site: Site, airflow: Airflow, run: dict[str, object]) -> 
     print(f"Others      {site.url('receivers')}/   (PagerDuty, status page, Grafana)")
     print(f"Logins      {'   '.join(f'{name} ({role})' for name, role in USERS.items())}")
     print(f"            the password of each is in {site.state}/secrets/airflow-<name>")
-    print(f"\nVerdict     {_verdict(site)}")
+    print("\nWhat it said in Slack:\n")
+    print(indent(_newest_report(site), "    "), end="\n\n")
 
 
-def _verdict(site: Site) -> str:
-    recorded = httpx.get(f"{site.url('receivers')}/_recorded/slack", timeout=5).json()
-    return str(recorded)[-500:]
+def _newest_report(site: Site) -> str:
+    answer = httpx.get(f"{site.url('receivers')}/_recorded/slack", timeout=5).raise_for_status().json()
+    posts = (request["body"] for request in answer["recorded"] if request["path"].endswith("chat.postMessage"))
+    return next((post["text"] for post in reversed([*posts]) if "thread_ts" not in post), "nothing: see the run's log")
 
 
 if __name__ == "__main__":

@@ -82,9 +82,9 @@ def of_redis(client: Redis, queue: str) -> str:
         client.ping()
         client.info("server")
         client.llen(queue)
-        return f"answers, and reads {queue}"
     except RedisError as error:
         raise ConfigurationError(f"{type(error).__name__}: {error}; deploy/redis lists what the user needs") from None
+    return f"answers, and reads {queue}"
 
 
 def of_kubernetes(api: ApiClient, namespace: str) -> str:

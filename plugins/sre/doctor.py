@@ -1,0 +1,95 @@
+"""`make doctor`: look at every setting, Connection and right of an environment, side by side; change nothing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+
+from include import looking, settings
+from include.errors import ConfigurationError, RunbookError
+from include.findings import Blind
+from include.probes import rights
+from include.settings import Settings
+from sre.hooks.connection import connection
+
+Question = Callable[[], str]
+
+
+def main() -> None:
+    """Print one line a Connection; exit code 1 when anything is wrong."""
+    # Without it Airflow takes us for a task, which asks a supervisor for its Connections; there is none here.
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+    logging.getLogger("airflow.models.connection").setLevel(logging.ERROR)
+    try:
+        chosen = settings.load()
+    except RunbookError as error:
+        sys.exit(f"WRONG  settings                       {error}")
+    print(f"ok     settings                       {chosen.environment}, times in {chosen.time_zone}")
+    answers = looking.look(questions(chosen), deadline_s=3 * chosen.looking.deadline_s)
+    for name, answer in answers.items():
+        wrong = isinstance(answer, Blind)
+        print(f"{'WRONG' if wrong else 'ok   '}  {name:<29}  {answer.reason if isinstance(answer, Blind) else answer}")
+    sys.exit(any(isinstance(answer, Blind) for answer in answers.values()))
+
+
+def questions(chosen: Settings) -> Mapping[str, Question]:
+    """Return what is asked of each Connection, by its id."""
+    ids = chosen.connections
+    return {
+        ids.kubernetes: lambda: rights.of_kubernetes(_kubernetes(ids.kubernetes), chosen.namespace),
+        ids.postgres: lambda: rights.of_postgres(_postgres(ids.postgres), chosen.postgres.database),
+        ids.evidence: lambda: rights.of_evidence(_postgres(ids.evidence)),
+        ids.redis: lambda: rights.of_redis(_redis(ids.redis), chosen.redis.queue),
+        ids.prometheus: lambda: _http(ids.prometheus, "Prometheus", "api/v1/query", params={"query": "1"}),
+        ids.grafana: lambda: _http(ids.grafana, "Grafana", "api/prometheus/grafana/api/v1/rules"),
+        ids.pagerduty_api: lambda: _http(
+            ids.pagerduty_api, "PagerDuty", "incidents", scheme="Token token=", params={"limit": 1}
+        ),
+        ids.pagerduty_events: lambda: _routing_key(ids.pagerduty_events),
+        ids.slack: lambda: rights.of_slack(_slack(ids.slack), {chosen.reporting.channel, chosen.alerts.channel}),
+    }
+
+
+def _kubernetes(conn_id: str):  # type: ignore[no-untyped-def]
+    from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
+
+    connection(conn_id)
+    return KubernetesHook(conn_id=conn_id).api_client
+
+
+def _postgres(conn_id: str):  # type: ignore[no-untyped-def]
+    from sre.hooks.postgres import server
+
+    return server(conn_id, statement_timeout_s=5)
+
+
+def _redis(conn_id: str):  # type: ignore[no-untyped-def]
+    from airflow.providers.redis.hooks.redis import RedisHook
+
+    connection(conn_id)
+    return RedisHook(redis_conn_id=conn_id).get_conn()  # type: ignore[no-untyped-call]
+
+
+def _http(conn_id: str, name: str, path: str, *, scheme: str = "Bearer ", **parts: object) -> str:
+    from sre.hooks.http import HttpClientHook
+
+    with HttpClientHook(conn_id, timeout_s=10, token_scheme=scheme).get_conn() as client:
+        return rights.of_http(client, name, path, **parts)
+
+
+def _slack(conn_id: str):  # type: ignore[no-untyped-def]
+    from sre.hooks.slack import ReportSlackHook
+
+    return ReportSlackHook(conn_id).client
+
+
+def _routing_key(conn_id: str) -> str:
+    if not connection(conn_id).password:
+        raise ConfigurationError("holds no routing key; put the integration's key into its password")
+    return "has a routing key; not tried, since every event pages"
+
+
+if __name__ == "__main__":
+    main()
