@@ -29,6 +29,10 @@ LIVE = timedelta(minutes=10)
 FILES = {"workflow_executions": ("executions.sql", "execution_logs.sql"), "events": ("events.sql", "last_seen.sql")}
 ALONE = "select pg_advisory_xact_lock(hashtext('sandbox.seed'))"
 
+VACUUM = """vacuum (analyze) users, api_keys, workflows, workflow_versions, workflow_executions, execution_logs, audit_logs,
+    events, billing, "AuditExport" """
+ANALYZE = "analyze users, workflow_executions, execution_logs, audit_logs, events, billing"
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
@@ -51,7 +55,7 @@ def fill(connection: Connection, now: datetime) -> dict[str, int]:
         if is_new:
             _run(connection, "indexes.sql")
     if is_new or any(added.values()):
-        connection.execute("vacuum (analyze)" if is_new else "analyze")
+        connection.execute(VACUUM if is_new else ANALYZE)
     return added
 
 

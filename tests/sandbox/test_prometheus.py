@@ -193,6 +193,7 @@ def wait_for_scrapes(url: str, at_least: int) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(240)
 def test_five_weeks_are_there_and_healthy_and_a_pause_is_filled_without_losing_what_was_scraped_before_it(
     bare_site: Site,
 ) -> None:
