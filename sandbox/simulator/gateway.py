@@ -140,24 +140,28 @@ class Gateway:
         return 201, created
 
     async def _show(self, request: Request, replica: Replica) -> Answer:
+        workflow_id = _id(request)
         async with replica.session.transaction() as cursor:
-            return 200, _found(await store.workflow(cursor, _id(request)), "workflow", request)
+            return 200, _found(await store.workflow(cursor, workflow_id), "workflow", workflow_id)
 
     async def _delete(self, request: Request, replica: Replica) -> Answer:
+        workflow_id = _id(request)
         async with replica.session.transaction() as cursor:
-            _found(await store.delete_workflow(cursor, _id(request)), "workflow", request)
-            await store.audit(cursor, None, "workflow.delete", f"workflow:{_id(request)}", _client(request))
+            _found(await store.delete_workflow(cursor, workflow_id), "workflow", workflow_id)
+            await store.audit(cursor, None, "workflow.delete", f"workflow:{workflow_id}", _client(request))
         return 204, None
 
     async def _run(self, request: Request, replica: Replica) -> Answer:
+        workflow_id = _id(request)
         async with replica.session.transaction() as cursor:
-            execution_id = _found(await store.queue_execution(cursor, _id(request)), "workflow", request)
+            execution_id = _found(await store.queue_execution(cursor, workflow_id), "workflow", workflow_id)
         await self.queue.put(execution_id)
         return 202, {"execution_id": execution_id, "status": "queued"}
 
     async def _execution(self, request: Request, replica: Replica) -> Answer:
+        execution_id = _id(request)
         async with replica.session.transaction() as cursor:
-            return 200, _found(await store.execution(cursor, _id(request)), "execution", request)
+            return 200, _found(await store.execution(cursor, execution_id), "execution", execution_id)
 
 
 async def _select_one(replica: Replica) -> None:
@@ -210,9 +214,9 @@ def _id(request: Request) -> int:
     return int(text)
 
 
-def _found(thing: Any, kind: str, request: Request) -> Any:
+def _found(thing: Any, kind: str, number: int) -> Any:
     if not thing:
-        raise ClientError(404, f"there is no {kind} {request.path_params['id']}")
+        raise ClientError(404, f"there is no {kind} {number}")
     return thing
 
 

@@ -16,8 +16,8 @@ LIMIT_BYTES = 5_000_000
 
 def stamp(at: float) -> str:
     """Return RFC 3339 with nanoseconds, without which the kubelet refuses the whole file."""
-    whole, nanoseconds = divmod(int(at * 1e9), 10**9)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{nanoseconds:09d}Z"
+    whole, microseconds = divmod(int(at * 1e6), 10**6)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{microseconds:06d}000Z"
 
 
 def line(message: str, at: float, stream: str = "stdout") -> str:
