@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from sandbox.binaries import program
 from sandbox.component import Component
 from sandbox.components.kubernetes import foundation
+from sandbox.components.kubernetes.api import Api
 from sandbox.components.kubernetes.layout import (
     FIRST_SERVICE,
     SERVICE_RANGE,
@@ -22,6 +24,7 @@ from sandbox.components.kubernetes.layout import (
 from sandbox.components.kubernetes.probes import answers
 from sandbox.site import PROJECT, Site
 
+FREE_NODES_WITHIN_S = 10
 AUDIT_POLICY = PROJECT / "sandbox" / "manifests" / "audit-policy.yaml"
 
 
@@ -129,12 +132,25 @@ def _controllers(site: Site) -> list[str]:
         f"--cluster-signing-key-file={authority.key}",
         f"--service-account-private-key-file={token_keys(site).key}",
         "--use-service-account-credentials",
+        # Its first look comes one period after the start, when there are metrics: no warnings on a healthy morning.
+        "--horizontal-pod-autoscaler-sync-period=60s",
     ]
 
 
 def _prepare_scheduler(site: Site) -> None:
     client_kubeconfig(site, "scheduler", "system:kube-scheduler")
     server(site, "scheduler")
+    _await_free_nodes(Api(admin(site)))
+
+
+def _await_free_nodes(api: Api) -> None:
+    # A new node is barred until the controllers have seen it ready; a pod that finds no node meanwhile leaves a warning
+    # behind. A node that somebody made sick stays barred, so there is an end to waiting.
+    deadline = time.monotonic() + FREE_NODES_WITHIN_S
+    while time.monotonic() < deadline:
+        if not any(node["spec"].get("taints") for node in api.call("GET", "/api/v1/nodes")["items"]):
+            return
+        time.sleep(0.2)
 
 
 def _scheduler(site: Site) -> list[str]:
@@ -189,7 +205,7 @@ COMPONENTS = (
         prepare=_prepare_scheduler,
         command=_scheduler,
         ready=lambda site: answers(site, "kube_scheduler", "/healthz"),
-        needs=("kube-apiserver",),
+        needs=("kwok", "kube-controller-manager"),
         ports=("kube_scheduler",),
     ),
 )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from sandbox.binaries import program
-from sandbox.component import Component
-from sandbox.components.kubernetes.layout import client_kubeconfig, folder, server
+from sandbox.component import Component, NotReadyError
+from sandbox.components.kubernetes.api import Api, Object
+from sandbox.components.kubernetes.layout import admin, client_kubeconfig, folder, server
 from sandbox.components.kubernetes.manifests import MANIFESTS, rendered
 from sandbox.components.kubernetes.probes import answers
 from sandbox.site import Site
@@ -35,11 +36,22 @@ def _command(site: Site) -> list[str]:
     ]
 
 
+def _ready(site: Site) -> None:
+    answers(site, "kwok", "/healthz")
+    nodes = Api(admin(site)).call("GET", "/api/v1/nodes")["items"]
+    if waiting := [node["metadata"]["name"] for node in nodes if not _registered(node)]:
+        raise NotReadyError(f"nodes without a word from their kubelet: {', '.join(waiting)}")
+
+
+def _registered(node: Object) -> bool:
+    return any(condition["type"] == "Ready" for condition in node.get("status", {}).get("conditions", ()))
+
+
 KWOK = Component(
     name="kwok",
     prepare=_prepare,
     command=_command,
-    ready=lambda site: answers(site, "kwok", "/healthz"),
+    ready=_ready,
     needs=("kube-apiserver",),
     ports=("kwok",),
 )
