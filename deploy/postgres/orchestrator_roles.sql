@@ -24,13 +24,14 @@ alter role orchestrator_app set statement_timeout = '30s';
 alter role orchestrator_app set lock_timeout = '5s';
 alter role orchestrator_app set idle_in_transaction_session_timeout = '60s';
 
--- Health check: looks, never writes; a check has ten seconds in all.
-alter role ops_health login nosuperuser nocreatedb nocreaterole noreplication nobypassrls connection limit 8;
+-- Health check: looks, never writes; a check has ten seconds in all. It may use the sessions that `reserved_connections` keeps
+-- free (PostgreSQL 16 or newer), so that it can still look when the application has taken all the others.
+alter role ops_health login nosuperuser nocreatedb nocreaterole noreplication nobypassrls connection limit 10;
 alter role ops_health set default_transaction_read_only = on;
 alter role ops_health set statement_timeout = '10s';
 alter role ops_health set lock_timeout = '2s';
 alter role ops_health set idle_in_transaction_session_timeout = '15s';
-grant pg_monitor to ops_health;
+grant pg_monitor, pg_use_reserved_connections to ops_health;
 
 -- Backup: reads all of it and nothing else. pg_dump sets its own statement time-out to none; the limit below is for the rest.
 alter role ops_backup login nosuperuser nocreatedb nocreaterole noreplication nobypassrls connection limit 10;

@@ -47,6 +47,7 @@ port = {port}
 unix_socket_directories = ''
 cluster_name = '{server}'
 max_connections = {connections}
+reserved_connections = 5
 shared_buffers = {shared_buffers}
 max_wal_size = '2GB'
 wal_level = replica

@@ -45,8 +45,8 @@ def fill(connection: Connection, now: datetime) -> dict[str, int]:
     :return: how many rows each table got.
     """
     with connection.transaction():
-        is_new = not _exists(connection, "users")
         _prepare(connection)
+        is_new = not _exists(connection, "users")
         if is_new:
             _create(connection, now)
         added = {

@@ -148,6 +148,14 @@ def test_a_query_of_the_health_check_is_cut_off(site: Site) -> None:
             connection.execute("select pg_sleep(5)")
 
 
+def test_the_health_check_has_sessions_that_nobody_else_takes(site: Site) -> None:
+    with connect(site, "ops_health") as connection:
+        query = (
+            "select current_setting('reserved_connections')::int, pg_has_role('pg_use_reserved_connections', 'usage')"
+        )
+        assert connection.execute(query).fetchone() == (5, True)
+
+
 Call = Callable[[Any], Any]
 
 REDIS: list[tuple[str, str, Call, str]] = [
