@@ -25,9 +25,12 @@ from sandbox.seed.shape import traffic
 from sandbox.site import PROJECT
 
 KEPT = timedelta(days=36)  # four earlier weekdays and a margin
-FINE = timedelta(hours=26)  # what "the last 24 hours" reads, at the resolution of a usual scrape
-FINE_STEP_S = 60
-COARSE_STEP_S = 150  # two samples in any five minutes, so that rate(x[5m]) has an answer everywhere
+STEPS = (  # from this age on backwards, seconds from sample to sample
+    (KEPT, 300),  # read in windows of a day
+    (timedelta(days=8), 150),  # two samples in any five minutes: rate(x[5m]) of the same hour last week has an answer
+    (timedelta(hours=26), 60),  # what "the last 24 hours" reads, as a usual scrape
+)
+FINEST_S = STEPS[-1][1]
 SMALLEST_GAP = timedelta(minutes=2)
 LINGERING = timedelta(minutes=5)  # how long a series that ended is still seen; it would be added to the live pods'
 STRETCH_S = 162 * 3600  # one of the lengths of Prometheus' own blocks: one pass over each file
@@ -65,13 +68,13 @@ def newest(data: Path) -> datetime | None:
     return datetime.fromtimestamp(max(times), UTC) if times else None
 
 
-def fill(data: Path, now: datetime, keep: timedelta = KEPT) -> None:
+def fill(data: Path, now: datetime) -> None:
     """Bring the history below `data` up to `now`: all of it the first time, later what a pause left out.
 
     Prometheus must not be running. Killed half-way, the next call goes on behind the last block that was finished.
     """
     known = newest(data)
-    begin = max(known or now - keep, now - keep)
+    begin = max(known or now - KEPT, now - KEPT)
     if now - begin < SMALLEST_GAP:
         return
     data.mkdir(exist_ok=True)
@@ -86,11 +89,15 @@ def fill(data: Path, now: datetime, keep: timedelta = KEPT) -> None:
 
 def stretches(begin: datetime, now: datetime) -> list[tuple[int, int, int]]:
     """Cut `begin..now` where Prometheus cuts its blocks, and where the resolution changes: (begin, end, step), seconds."""
-    first, last = (int(at.timestamp()) // FINE_STEP_S * FINE_STEP_S for at in (begin, now))
-    fine = max(first + FINE_STEP_S, int((now - FINE).timestamp()) // FINE_STEP_S * FINE_STEP_S)
-    cuts = {first + FINE_STEP_S, fine, last + 1, *range(first // STRETCH_S * STRETCH_S, last, STRETCH_S)}
-    inside = sorted(cut for cut in cuts if cut > first)
-    return [(a, b, FINE_STEP_S if a >= fine else COARSE_STEP_S) for a, b in pairwise(inside)]
+    first, last = _whole(begin) + FINEST_S, _whole(now)
+    changes = {_whole(now - age): step_s for age, step_s in STEPS}
+    cuts = {first, last + 1, *changes, *range(first // STRETCH_S * STRETCH_S, last, STRETCH_S)}
+    inside = sorted(cut for cut in cuts if first <= cut <= last + 1)
+    return [(a, b, min(step for since, step in changes.items() if since <= a)) for a, b in pairwise(inside)]
+
+
+def _whole(at: datetime) -> int:
+    return int(at.timestamp()) // FINEST_S * FINEST_S
 
 
 def _blocks_of(drafts: Path, begin: int, end: int, step_s: int, *, pods_end: datetime) -> Path:
