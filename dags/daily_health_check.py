@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, CronTriggerTimetable, chain
+from airflow.sdk import DAG, chain
 
 from include.settings import load
 from sre.defaults import RUNBOOK_DEFAULTS
@@ -28,17 +28,17 @@ from sre.operators.redis import RedisHealthOperator
 from sre.operators.reporting import PublishReportOperator
 from sre.operators.schedule import GuardSlotOperator
 from sre.operators.slack import SlackAlertsOperator
+from sre.schedules import NOT_FOR_THE_PAST, slots
 
 settings = load()
 
 with DAG(
     dag_id="daily_health_check",
     doc_md=__doc__,
-    schedule=CronTriggerTimetable(
-        "0 9 * * *", timezone=settings.time_zone
-    ),  # 09:00 in the team's morning: items H-01, F-01
+    schedule=slots("0 9 * * *", settings.time_zone),  # 09:00 in the team's morning: items H-01, F-01
     catchup=False,
     max_active_runs=1,
+    allowed_run_types=NOT_FOR_THE_PAST,
     default_args=RUNBOOK_DEFAULTS,
     tags=["read-only", "health"],
 ):

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from airflow.sdk import CronTriggerTimetable
+
+NOT_FOR_THE_PAST: Any = ("scheduled", "manual")  # of a type that the SDK keeps to itself
+"""`allowed_run_types` of runbooks: they mean the platform as it is now, so nobody can backfill them."""
 
 
 def slots(cron: str, zone: str) -> CronTriggerTimetable:

@@ -122,7 +122,9 @@ class ReportSlackHook(BaseHook):
         if code in TOKEN:
             return ConfigurationError(f"Slack says {code}; check token and scopes of the Connection {self.conn_id}")
         if code in LATER or status >= 500 or status == 429:
-            return TransientError(f"Slack says {code or status}: later")
+            return TransientError(
+                f"Slack says {code if code.isidentifier() else status}: later"
+            )  # down, it answers with a page
         return PermanentError(f"Slack refused the message for {channel}: {code or one_line(str(error), 200)}")
 
 

@@ -19,10 +19,8 @@ RUN = slack.Run(title="Daily health check", url="http://airflow/dags/d/runs/r", 
 
 
 def finding(subject: str = "deployment/worker", severity: Severity = Severity.OK, **changes: Any) -> Finding:
-    return Finding(
-        **{"item": "H-05", "check": "ready", "subject": subject, "severity": severity, "summary": "4 of 6 ready"}
-        | changes
-    )
+    plain = Finding(item="H-05", check="ready", subject=subject, severity=severity, summary="4 of 6 ready")
+    return replace(plain, **changes)
 
 
 def report(*findings: Finding, source: str = "kubernetes") -> Report:

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from include.errors import ConfigurationError, PermanentError, RefusedError, TransientError, VerdictError
+from include.findings import Finding, Report, Severity
+from include.looking import blind
+from sre.operators.base import CheckOperator
+from sre.operators.reporting import PublishReportOperator
+from tests.include.reporting.test_slack import finding, recorded, report
+from tests.plugins.fakes import FakeEvidence, FakePager, FakeRun, FakeSlack, context
+
+
+@dataclass
+class World:
+    evidence: FakeEvidence = field(default_factory=FakeEvidence)
+    slack: FakeSlack = field(default_factory=FakeSlack)
+    pager: FakePager = field(default_factory=FakePager)
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    world = World()
+    monkeypatch.setattr(PublishReportOperator, "evidence_hook", world.evidence)
+    monkeypatch.setattr(PublishReportOperator, "slack_hook", world.slack)
+    monkeypatch.setattr(PublishReportOperator, "pagerduty_hook", world.pager)
+    monkeypatch.setattr("sre.hooks.evidence.EvidenceHook", lambda conn_id: world.evidence)
+    return world
+
+
+def publish(late_s: float | None = None, /, **reports: Report | None) -> PublishReportOperator:
+    given = {task_id: each.to_json() if each else None for task_id, each in reports.items()}
+    return PublishReportOperator(task_id="publish_report", item="H-17+", reports=given, late_s=late_s)
+
+
+HEALTHY = report(finding("a"))
+CRITICAL = report(finding("b", Severity.CRITICAL))
+
+
+def unseen() -> Report:
+    why = blind(TransientError("no answer"))
+    return report(Finding.unseen(item="H-08", check="login", subject="postgres", blind=why), source="postgres")
+
+
+def test_a_healthy_run_is_told_kept_and_green(world: World) -> None:
+    publish(check_kubernetes=HEALTHY).execute(context())
+    assert [(row.check, row.verdict) for row in world.evidence.rows] == [("verdict", "OK")]
+    assert world.slack.posted["1.0"][0].text.startswith("Daily health check: OK")
+    assert world.slack.posted["2.0"][1] == "1.0"
+    assert world.pager.events == []
+
+
+@pytest.mark.parametrize("severity", [Severity.UNKNOWN, Severity.CRITICAL])
+def test_a_blind_or_critical_run_is_told_first_and_then_red(world: World, severity: Severity) -> None:
+    with pytest.raises(VerdictError, match="worst: "):
+        publish(check_kubernetes=report(finding("x", severity))).execute(context())
+    assert len(world.slack.posted) == 2
+    assert world.evidence.rows[0].verdict == severity.name
+
+
+@pytest.mark.parametrize("severity", [Severity.OK, Severity.INFO, Severity.WARNING])
+def test_a_small_fault_is_news_and_not_red(world: World, severity: Severity) -> None:
+    publish(check_kubernetes=report(finding("x", severity))).execute(context())
+    assert len(world.slack.posted) == 2
+
+
+def test_a_check_that_died_is_unknown_and_leaves_a_row(world: World) -> None:
+    with pytest.raises(VerdictError):
+        publish(check_kubernetes=HEALTHY, check_redis=None).execute(context())
+    assert [(row.check, row.subject, row.verdict) for row in world.evidence.rows] == [
+        ("verdict", "run", "UNKNOWN"),
+        ("left_a_report", "check_redis", "UNKNOWN"),
+    ]
+    assert "check_redis ended without a report" in world.slack.posted["1.0"][0].text
+
+
+def test_no_reports_at_all_are_not_green(world: World) -> None:
+    with pytest.raises(VerdictError):
+        publish().execute(context())
+
+
+def test_critical_pages_and_what_is_gone_is_resolved(world: World) -> None:
+    world.evidence.before = [recorded("gone", Severity.CRITICAL)]
+    with pytest.raises(VerdictError):
+        publish(check_kubernetes=CRITICAL).execute(context())
+    assert [(event.action, event.dedup_key) for event in world.pager.events] == [
+        ("trigger", "daily_health_check/H-05/b"),
+        ("resolve", "daily_health_check/H-05/gone"),
+    ]
+
+
+@pytest.mark.parametrize("down", ["slack", "pager", "evidence"])
+def test_a_channel_that_is_down_does_not_silence_the_others_and_the_task_tries_again(world: World, down: str) -> None:
+    world.slack.down_from = 1 if down == "slack" else None
+    world.pager.down = down == "pager"
+    world.evidence.down = down == "evidence"
+    with pytest.raises(TransientError, match="not delivered everywhere"):
+        publish(check_kubernetes=CRITICAL).execute(context())
+    assert bool(world.slack.posted) == (down != "slack")
+    assert bool(world.pager.events) == (down != "pager")
+    assert bool(world.evidence.rows) == (down != "evidence")
+    if world.slack.posted and down != "slack":
+        assert "Not all of this report was delivered" in world.slack.posted["1.0"][0].text
+
+
+def test_a_mistake_of_ours_in_one_channel_does_not_silence_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(event: object) -> None:
+        raise AttributeError("oops")
+
+    monkeypatch.setattr(world.pager, "send", broken)
+    with pytest.raises(PermanentError, match="AttributeError"):
+        publish(check_kubernetes=CRITICAL).execute(context())
+    assert len(world.slack.posted) == 2
+    assert len(world.evidence.rows) == 1
+
+
+@pytest.mark.parametrize("down_from", [1, 2])
+def test_another_try_finishes_the_thread_and_posts_nothing_twice(world: World, down_from: int) -> None:
+    given = context()
+    world.slack.down_from = down_from
+    with pytest.raises(TransientError):
+        publish(check_kubernetes=HEALTHY).execute(given)
+    world.slack.down_from = None
+    for _ in range(2):
+        publish(check_kubernetes=HEALTHY).execute(given)
+    assert [thread for _, thread in world.slack.posted.values()] == [None, "1.0"]
+
+
+@pytest.mark.parametrize(("late_s", "said"), [(None, False), (0, False), (600, False), (5700, True)])
+def test_lateness_is_said_when_it_matters(world: World, late_s: float | None, said: bool) -> None:
+    publish(late_s, check_kubernetes=HEALTHY).execute(context())
+    assert ("Late by 95 min" in world.slack.posted["1.0"][0].text) == said
+
+
+def test_a_backfill_is_refused_before_anything_is_told(world: World) -> None:
+    with pytest.raises(RefusedError):
+        publish(check_kubernetes=CRITICAL).execute(context(FakeRun(run_type="backfill")))
+    assert (world.slack.posted, world.pager.events, world.evidence.rows) == ({}, [], [])
+
+
+class TrialOperator(CheckOperator):
+    def __init__(self, *, answer: Any, **kwargs: Any) -> None:
+        super().__init__(source="trial", item="H-05", deadline_s=0.1, **kwargs)
+        self.answer = answer
+
+    def look(self, context: Any) -> Report:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        if isinstance(self.answer, float):
+            time.sleep(self.answer)
+        assert isinstance(self.answer, Report)
+        return self.answer
+
+
+def trial(answer: Any) -> TrialOperator:
+    return TrialOperator(task_id="check_trial", answer=answer)
+
+
+@pytest.mark.parametrize("answer", [HEALTHY, CRITICAL, report(finding("x", Severity.UNKNOWN))])
+def test_a_finding_does_not_fail_the_check_however_bad(world: World, answer: Report) -> None:
+    given = context()
+    trial(answer).execute(given)
+    assert Report.from_json(given["ti"].xcom["return_value"]) == answer
+    assert len(world.evidence.rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (TransientError("no answer"), TransientError),
+        (OSError("reset"), TransientError),
+        (ConfigurationError("no such namespace"), PermanentError),
+        (unseen(), TransientError),
+    ],
+)
+def test_being_unable_to_look_fails_the_check_after_report_and_evidence_are_safe(
+    world: World, answer: Any, error: type[Exception]
+) -> None:
+    given = context()
+    with pytest.raises(error, match="could not look"):
+        trial(answer).execute(given)
+    assert Report.from_json(given["ti"].xcom["return_value"]).severity is Severity.UNKNOWN
+    assert [row.verdict for row in world.evidence.rows] == ["UNKNOWN"]
+
+
+def test_a_look_that_hangs_ends_at_its_deadline(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPS_LOOKING__GRACE_S", "0")
+    from include import settings
+
+    settings.load.cache_clear()
+    started = time.monotonic()
+    with pytest.raises(TransientError, match="did not answer within"):
+        trial(3.0).execute(context())
+    settings.load.cache_clear()
+    assert time.monotonic() - started < 1
+
+
+def test_nothing_to_look_at_is_unknown_and_recorded(world: World) -> None:
+    given = context()
+    trial(Report(source="trial", checked=0, findings=())).execute(given)
+    assert Report.from_json(given["ti"].xcom["return_value"]).severity is Severity.UNKNOWN
+    assert world.evidence.rows[0].summary.startswith("nothing was there")
+
+
+def test_without_evidence_the_report_is_safe_and_the_check_tries_again(world: World) -> None:
+    given = context()
+    world.evidence.down = True
+    with pytest.raises(TransientError, match="evidence"):
+        trial(HEALTHY).execute(given)
+    assert "return_value" in given["ti"].xcom

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from airflow.sdk import DAG, CronTriggerTimetable, TriggerRule
+from airflow.sdk.bases.operator import BaseOperator
+from airflow.sdk.exceptions import DownstreamTasksSkipped
+
+from include.errors import RefusedError, TransientError
+from sre.operators.schedule import GuardSlotOperator, lateness
+from sre.schedules import slots
+from tests.plugins.fakes import FakeEvidence, FakeRun, context
+
+SLOT = datetime(2030, 1, 2, 9, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def evidence(monkeypatch: pytest.MonkeyPatch) -> FakeEvidence:
+    evidence = FakeEvidence()
+    monkeypatch.setattr("sre.hooks.evidence.EvidenceHook", lambda conn_id: evidence)
+    return evidence
+
+
+def guard() -> GuardSlotOperator:
+    with DAG("d", schedule=None):
+        operator = GuardSlotOperator(task_id="guard_slot", item="H-01", max_late=timedelta(hours=6))
+        operator >> BaseOperator(task_id="a") >> BaseOperator(task_id="b", trigger_rule=TriggerRule.ALL_DONE)
+    return operator
+
+
+@pytest.mark.parametrize(
+    ("kind", "hours", "late"),
+    [("scheduled", 1.5, 1.5), ("scheduled", 0, 0), ("scheduled", -1, 0), ("manual", 500, 0), ("asset_triggered", 9, 0)],
+)
+def test_only_a_scheduled_run_is_late(kind: str, hours: float, late: float) -> None:
+    found = lateness(FakeRun(run_type=kind, run_after=SLOT), SLOT + timedelta(hours=hours))
+    assert found == timedelta(hours=late)
+
+
+def run(hours_late: float, kind: str = "scheduled") -> FakeRun:
+    return FakeRun(run_type=kind, run_after=datetime.now(UTC) - timedelta(hours=hours_late))
+
+
+def test_within_its_limit_the_run_goes_on_and_knows_how_late_it_is(evidence: FakeEvidence) -> None:
+    assert guard().execute(context(run(2))) == pytest.approx(7200, abs=60)
+    assert evidence.rows == []
+
+
+def test_past_its_limit_everything_behind_is_skipped_by_name_and_one_row_says_so(evidence: FakeEvidence) -> None:
+    with pytest.raises(DownstreamTasksSkipped) as skipped:
+        guard().execute(context(run(50)))
+    assert skipped.value.tasks == ["a", "b"]
+    assert [row.summary.split(" 2")[0] for row in evidence.rows] == ["skipped: missed slot"]
+    assert "2 d late, at most 6 h is allowed" in evidence.rows[0].summary
+
+
+def test_a_skip_that_cannot_be_recorded_is_tried_again_and_runs_nothing(evidence: FakeEvidence) -> None:
+    evidence.down = True
+    with pytest.raises(TransientError):
+        guard().execute(context(run(50)))
+
+
+def test_a_backfill_is_refused(evidence: FakeEvidence) -> None:
+    with pytest.raises(RefusedError, match="trigger it by hand"):
+        guard().execute(context(run(1, "backfill")))
+
+
+def test_a_schedule_begins_with_its_next_slot() -> None:
+    schedule = slots("0 9 * * *", "Europe/Berlin")
+    assert isinstance(schedule, CronTriggerTimetable)
+    assert schedule.run_immediately == timedelta(0)
