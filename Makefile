@@ -45,10 +45,10 @@ status: install  ## one line a component; 0 only if all are healthy
 	@$(PY) -m sandbox status
 
 doctor: install  ## every connection, right and setting of ENV=sandbox|staging|production; changes nothing
-	@$(if $(filter-out sandbox,$(ENV)),OPS_ENVIRONMENT=$(ENV) PYTHONPATH=.:plugins $(PY) -m sre.doctor,$(PY) -m sandbox doctor)
+	@$(if $(filter-out sandbox,$(ENV)),OPS_ENVIRONMENT=$(ENV) PYTHONPATH=.:plugins $(PY) -m sre.doctor,$(PY) -m sandbox run sre.doctor)
 
 evidence: install  ## export the evidence FROM=… TO=… for an auditor, and verify its chain
-	@$(PY) -m sandbox evidence $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO))
+	@$(PY) -m sandbox run include.ops.export $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO))
 
 check: install  ## format, lint, types, and the fast tests
 	@.venv/bin/ruff format --check .
@@ -63,6 +63,18 @@ test: ready  ## the whole test suite, against real components that it starts and
 proof: ready  ## the proofs in full; NAME=… runs one
 	@.venv/bin/pytest -m proof $(if $(NAME),-k "$(NAME)") --proof-full
 
+bench: install  ## the speed claims, as ratios; the platform must be up
+	@$(PY) -m sandbox run benchmarks.health $(if $(JSON),--json)
+
+faults: install  ## what can be made sick
+	@$(PY) -m sandbox.faults list
+
+fault: install  ## make something sick: NAME=…
+	@$(PY) -m sandbox.faults $(NAME) on
+
+mend: install  ## switch every fault off
+	@$(PY) -m sandbox.faults all off
+
 items: install  ## how much of the runbook works
 	@$(PY) -m include.catalogue
 
@@ -70,4 +82,4 @@ lock:  ## compile the lock files from the .in files
 	@.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements-dev.in -o requirements-dev.txt
 	@.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements.in -c requirements-dev.txt -o requirements.txt
 
-.PHONY: help install programs ready up down status doctor evidence check test proof items lock
+.PHONY: help install programs ready up down status doctor evidence check test proof bench faults fault mend items lock

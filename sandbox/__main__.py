@@ -1,4 +1,4 @@
-"""`python -m sandbox up | down | status | doctor | evidence`: the platform in small, Airflow over it, and its first run."""
+"""`python -m sandbox up | down | status | run MODULE …`: the platform in small, Airflow over it, and its first run."""
 
 from __future__ import annotations
 
@@ -32,8 +32,7 @@ def main() -> None:
         "up": up,
         "down": down,
         "status": status,
-        "doctor": lambda: _run("sre.doctor"),
-        "evidence": lambda: _run("include.ops.export", *rest),
+        "run": lambda: run(*rest),
     }
     parser = argparse.ArgumentParser(prog="sandbox", description=__doc__)
     parser.add_argument("command", choices=commands)
@@ -75,8 +74,8 @@ def status() -> int:
     return 0 if all(line.healthy for line in lines) else 1
 
 
-def _run(module: str, *arguments: str) -> int:
-    """Run a module as the Airflow of this site would: with its settings, its Connections and its evidence database."""
+def run(module: str, *arguments: str) -> int:
+    """Run a Python module as the Airflow of this site would: with its settings, its Connections and its evidence database."""
     site = _existing_site()
     whole = {
         **os.environ,

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -128,9 +129,12 @@ def _fernet_key(secret: str) -> str:
 
 
 def _code_version() -> str:
+    if given := os.environ.get("OPS_CODE_VERSION"):
+        return given
+    if not (PROJECT / ".git").exists() or not shutil.which("git"):
+        return "unknown"
     command = ["git", "-C", str(PROJECT), "describe", "--always", "--dirty", "--abbrev=12"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
 COMPONENTS = (
