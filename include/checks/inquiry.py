@@ -48,17 +48,20 @@ def inquire(
     named = {f"{source} ({name})": probe for name, probe in looks.items()}  # the name stands in "did not answer within"
     answers = dict(zip(looks, look(named, deadline_s).values(), strict=True))
     findings = tuple(_sourced(source, finding) for question in questions for finding in question.answer(answers))
-    if all(finding.blind for finding in findings):
-        findings = one_for_each_item(source, findings)
-    return Report(source=source, checked=sum(not finding.blind for finding in findings), findings=findings)
+    told = tuple(one_for_each_dark_item(source, findings))
+    return Report(source=source, checked=sum(not finding.blind for finding in told), findings=told)
 
 
-def one_for_each_item(source: str, findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Return one UNKNOWN an item when nothing of the source could be seen: ten times the same sentence hides the others."""
-    first: dict[str, Finding] = {}
+def one_for_each_dark_item(source: str, findings: Sequence[Finding]) -> Iterator[Finding]:
+    """Leave one UNKNOWN of an item of which nothing could be seen: ten times the same sentence hides the others."""
+    seen = {finding.item for finding in findings if not finding.blind}
+    told: set[str] = set()
     for finding in findings:
-        first.setdefault(finding.item, replace(finding, subject=source))
-    return tuple(first.values())
+        if finding.item in seen:
+            yield finding
+        elif finding.item not in told:
+            told.add(finding.item)
+            yield replace(finding, subject=source)
 
 
 def _sourced(source: str, finding: Finding) -> Finding:

@@ -215,7 +215,8 @@ def judge_burn(
 ) -> Iterator[Finding]:
     """Judge one pair of windows: both must burn, so that neither a blip nor a fault that is over pages."""
     shares = [_sum(_error_shares(answer, limits).values()) for answer in (long, short)]
-    burns = [100 * share.value / limits.error_percent if limits.error_percent else 0.0 for share in shares]
+    # Rounded, so that a burn of exactly the factor is not one of 14.399999.
+    burns = [round(100 * share.value / limits.error_percent, 9) if limits.error_percent else 0.0 for share in shares]
     enough = all(share.n >= limits.recent_min_requests for share in shares)
     burning = enough and min(burns) >= rate.factor
     severity = (Severity.CRITICAL if rate.pages else Severity.WARNING) if burning else Severity.OK

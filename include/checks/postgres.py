@@ -16,6 +16,8 @@ from include.probes.postgres import (
     Slot,
     SlotsTakenError,
     Stuck,
+    Vitals,
+    Workflows,
     Writing,
 )
 from include.settings import PostgresLimits
@@ -36,12 +38,19 @@ def _finding(check: str, subject: str, severity: Severity, summary: str, step: s
     )
 
 
-def judge_session(session: Session | SlotsTakenError, *, limits: PostgresLimits) -> Iterator[Finding]:
-    """Judge where the login arrived: the right database, a primary, writable, in good time."""
-    if isinstance(session, SlotsTakenError):
+def judge_vitals(vitals: Vitals | SlotsTakenError, *, limits: PostgresLimits) -> Iterator[Finding]:
+    """Judge all that one login found, or that there was no room for one."""
+    if isinstance(vitals, SlotsTakenError):
         step = "who holds the sessions? pg_stat_activity by application; close idle ones or raise the pool's limit"
-        yield _finding("session", "sessions", Severity.CRITICAL, str(session), step, threshold="room for one login")
+        yield _finding("session", "sessions", Severity.CRITICAL, str(vitals), step, threshold="room for one login")
         return
+    yield from judge_session(vitals.session, limits=limits)
+    yield from judge_connection_use(vitals.use, limits=limits)
+    yield from judge_replication(vitals.replication, limits=limits)
+
+
+def judge_session(session: Session, *, limits: PostgresLimits) -> Iterator[Finding]:
+    """Judge where the login arrived: the right database, a primary, writable, in good time."""
     yield _identity(session, limits)
     yield _role(session)
     yield from _latencies(session, limits)
@@ -188,6 +197,13 @@ def _retained(slot: Slot, limits: PostgresLimits) -> Finding:
         unit="bytes",
         threshold=f"< {limits.slot_retained_warning_bytes}",
     )
+
+
+def judge_workflows(workflows: Workflows, *, limits: PostgresLimits) -> Iterator[Finding]:
+    """Judge the day, what began minutes ago, and what does not end."""
+    yield from judge_success(workflows.day, limits=limits)
+    yield from judge_recent_success(workflows.recent, limits=limits)
+    yield from judge_stuck(workflows.stuck)
 
 
 def judge_success(day: Outcomes, *, limits: PostgresLimits) -> Iterator[Finding]:

@@ -29,6 +29,7 @@ WRONG_LOGIN = (
     "permission denied",
 )
 PINGS = 5
+DAY = timedelta(days=1)
 
 
 class SlotsTakenError(TransientError):
@@ -115,9 +116,27 @@ class Stuck:
     running_s: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Vitals:
+    """What one login finds."""
+
+    session: Session
+    use: ConnectionUse
+    replication: Replication
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workflows:
+    """How executions end, in a day and in the last minutes, and which do not."""
+
+    day: Outcomes
+    recent: Outcomes
+    stuck: tuple[Stuck, ...]
+
+
 @dataclass(frozen=True)
 class Server:
-    """How to log in; every look has a session of its own, so that one that hangs holds nobody else up.
+    """How to log in; every look has a session of its own, so that one that hangs holds up no other.
 
     :param parameters: of `psycopg.connect`; the password among them is never shown.
     """
@@ -168,22 +187,28 @@ def explained(error: Exception, name: str) -> RunbookError:
     return TransientError(f"PostgreSQL at {name} did not answer: {text}")
 
 
-def session(server: Server) -> Session:
-    """Log in and ask where that led to; five small statements give the latency."""
+def vitals(server: Server) -> Vitals | SlotsTakenError:
+    """Log in, ask where that led to, and who else is there.
+
+    That there was no room is an answer too: the only failed login that says something about the server.
+    """
     started = time.monotonic()
-    with server.session() as connection:
-        connect_ms = 1000 * (time.monotonic() - started)
-        row = _one(connection, "session")
-        ping_ms = median(_timed_ms(lambda: connection.execute("SELECT 1").fetchone()) for _ in range(PINGS))
-    return Session(**row, connect_ms=connect_ms, ping_ms=ping_ms)
-
-
-def session_or_full(server: Server) -> Session | SlotsTakenError:
-    """Return the session, or that there was no room for one: the only failed login that says something about the server."""
     try:
-        return session(server)
+        with server.session() as connection:
+            connect_ms = 1000 * (time.monotonic() - started)
+            return Vitals(
+                session=_session(connection, connect_ms),
+                use=ConnectionUse(**_one(connection, "connection_use")),
+                replication=_replication(connection),
+            )
     except SlotsTakenError as error:
         return error
+
+
+def _session(connection: Connection[dict[str, Any]], connect_ms: float) -> Session:
+    row = _one(connection, "session")
+    ping_ms = median(_timed_ms(lambda: connection.execute("SELECT 1").fetchone()) for _ in range(PINGS))
+    return Session(**row, connect_ms=connect_ms, ping_ms=ping_ms)
 
 
 def write(server: Server) -> Writing:
@@ -206,43 +231,38 @@ def write(server: Server) -> Writing:
     return Writing()
 
 
-def connection_use(server: Server) -> ConnectionUse:
-    """Count sessions."""
-    with server.session() as connection:
-        return ConnectionUse(**_one(connection, "connection_use"))
-
-
-def replication(server: Server) -> Replication:
-    """List replicas and slots; a server in recovery has none of its own."""
-    with server.session() as connection:
-        replicas = tuple(Replica(**row) for row in connection.execute(statement("replication")))
-        if _one(connection, "session")["in_recovery"]:
-            return Replication(replicas=replicas, slots=())
-        return Replication(
-            replicas=replicas, slots=tuple(Slot(**row) for row in connection.execute(statement("replication_slots")))
-        )
-
-
-def outcomes(server: Server, *, until: datetime, window_s: float) -> Outcomes:
-    """Count how executions ended in the window, and what the failed ones died of."""
-    moments = {"since": until - timedelta(seconds=window_s), "until": until}
-    with server.session() as connection:
-        row = _one(connection, "workflow_outcomes", moments)
-        causes = tuple(connection.execute(statement("workflow_failures"), moments))
-    p99 = row.pop("p99_run_s")
-    return Outcomes(
-        since=moments["since"], until=until, **row, p99_run_s=None if p99 is None else float(p99), causes=causes
+def _replication(connection: Connection[dict[str, Any]]) -> Replication:
+    """List replicas and slots; a server in recovery has no position of its own to measure slots by."""
+    replicas = tuple(Replica(**row) for row in connection.execute(statement("replication")))
+    if _one(connection, "session")["in_recovery"]:
+        return Replication(replicas=replicas, slots=())
+    return Replication(
+        replicas=replicas, slots=tuple(Slot(**row) for row in connection.execute(statement("replication_slots")))
     )
 
 
-def stuck(server: Server, *, at: datetime, window_s: float, factor: float, floor_s: float) -> list[Stuck]:
-    """List executions that run for longer than `factor` times the window's 99th percentile, and longer than the floor."""
-    moments = {"since": at - timedelta(seconds=window_s), "until": at}
+def workflows(
+    server: Server, *, now: datetime, recent_s: float, stuck_factor: float, stuck_floor_s: float
+) -> Workflows:
+    """Count how the executions of the day and of the last minutes ended, and list those that do not end.
+
+    :param stuck_factor: times the day's 99th percentile of run times is too long.
+    :param stuck_floor_s: and never less than this.
+    """
     with server.session() as connection:
-        p99 = float(_one(connection, "workflow_outcomes", moments)["p99_run_s"] or 0)
-        before = at - timedelta(seconds=max(floor_s, factor * p99))
-        rows = connection.execute(statement("stuck_executions"), {"at": at, "started_before": before})
-        return [Stuck(**row) for row in rows]
+        day = _outcomes(connection, now - DAY, now)
+        recent = _outcomes(connection, now - timedelta(seconds=recent_s), now)
+        before = now - timedelta(seconds=max(stuck_floor_s, stuck_factor * (day.p99_run_s or 0)))
+        rows = connection.execute(statement("stuck_executions"), {"at": now, "started_before": before})
+        return Workflows(day=day, recent=recent, stuck=tuple(Stuck(**row) for row in rows))
+
+
+def _outcomes(connection: Connection[dict[str, Any]], since: datetime, until: datetime) -> Outcomes:
+    moments = {"since": since, "until": until}
+    row = _one(connection, "workflow_outcomes", moments)
+    causes = tuple(connection.execute(statement("workflow_failures"), moments))
+    p99 = row.pop("p99_run_s")
+    return Outcomes(since=since, until=until, **row, p99_run_s=None if p99 is None else float(p99), causes=causes)
 
 
 def _one(connection: Connection[dict[str, Any]], name: str, values: Mapping[str, Any] | None = None) -> dict[str, Any]:

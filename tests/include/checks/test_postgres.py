@@ -65,13 +65,13 @@ def test_a_login_warns_at_exactly_the_limit(connect_ms: float, severity: Severit
 
 
 @pytest.mark.parametrize(("tls", "severity"), [(True, Severity.OK), (False, Severity.WARNING)])
-def test_a_plain_login_warns_where_tls_is_required(tls: bool, severity: Severity) -> None:  # noqa: FBT001 - a table's column
+def test_a_plain_login_warns_where_tls_is_required(tls: bool, severity: Severity) -> None:
     found = by_check(list(postgres.judge_session(session(tls=tls), limits=PostgresLimits(require_tls=True))))
     assert found["tls"] is severity
 
 
 def test_a_full_server_is_a_finding_about_the_server() -> None:
-    (finding,) = postgres.judge_session(SlotsTakenError("all slots are taken"), limits=LIMITS)
+    (finding,) = postgres.judge_vitals(SlotsTakenError("all slots are taken"), limits=LIMITS)
     assert finding.severity is Severity.CRITICAL
     assert finding.blind is None
 
