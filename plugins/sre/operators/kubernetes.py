@@ -45,10 +45,11 @@ class KubernetesHealthOperator(HealthOperator):
 
     def reader(self) -> ApiReader:
         """Return who asks; the provider's hook knows every way in which a cluster is reached."""
-        from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
-
-        from include.probes.kubernetes import ApiReader
         from sre.hooks.connection import connection
 
         connection(self.conn_id)
+        from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
+
+        from include.probes.kubernetes import ApiReader
+
         return ApiReader(KubernetesHook(conn_id=self.conn_id).api_client)

@@ -39,13 +39,13 @@ class RedisHealthOperator(HealthOperator):
 
     def client(self) -> Redis:
         """Return the provider's client, which waits for ever, and tries a refused login again, unless told otherwise."""
+        from sre.hooks.connection import connection
+
+        connection(self.conn_id)
         from airflow.providers.redis.hooks.redis import RedisHook
         from redis.backoff import NoBackoff
         from redis.retry import Retry
 
-        from sre.hooks.connection import connection
-
-        connection(self.conn_id)
         client: Redis = RedisHook(redis_conn_id=self.conn_id).get_conn()  # type: ignore[no-untyped-call]
         bounded = {"socket_timeout": self.deadline_s, "socket_connect_timeout": self.deadline_s / 2}
         client.connection_pool.connection_kwargs.update(bounded, retry=Retry(NoBackoff(), 0))

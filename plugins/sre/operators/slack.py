@@ -39,12 +39,12 @@ class SlackAlertsOperator(HealthOperator):
 
     def client(self) -> WebClient:
         """Return the provider's client; it waits when Slack says so, and the deadline bounds the waiting."""
-        from airflow.providers.slack.hooks.slack import SlackHook
-        from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler, ServerErrorRetryHandler
-
         from sre.hooks.connection import connection
 
         connection(self.conn_id)
+        from airflow.providers.slack.hooks.slack import SlackHook
+        from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler, ServerErrorRetryHandler
+
         handlers = [RateLimitErrorRetryHandler(max_retry_count=2), ServerErrorRetryHandler(max_retry_count=1)]
         hook = SlackHook(slack_conn_id=self.conn_id, timeout=round(self.deadline_s), retry_handlers=handlers)
         client: WebClient = hook.client

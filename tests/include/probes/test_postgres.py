@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import re
+import socket
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from include import sql
+from include.errors import ConfigurationError, TransientError
+from include.probes.postgres import Server, SlotsTakenError, Vitals, explained, vitals, write
+from sandbox.components.postgres import dsn
+from sandbox.site import Site
+
+STATEMENTS = sorted(path.stem for path in (Path(sql.__file__).parent / "postgres").glob("*.sql"))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ('FATAL: database "nosuch" does not exist', ConfigurationError),
+        ('FATAL: password authentication failed for user "ops_health"', ConfigurationError),
+        ('FATAL: no pg_hba.conf entry for host "10.0.0.1"', ConfigurationError),
+        ("FATAL: sorry, too many clients already", SlotsTakenError),
+        ("FATAL: remaining connection slots are reserved for roles with the SUPERUSER attribute", SlotsTakenError),
+        ("connection refused", TransientError),
+        ("connection timeout expired", TransientError),
+        ("server closed the connection unexpectedly", TransientError),
+    ],
+)
+def test_a_failed_login_says_whether_it_may_succeed_in_a_minute(text: str, kind: type[Exception]) -> None:
+    assert type(explained(psycopg.OperationalError(text), "db:5432/orchestrator")) is kind
+
+
+def test_a_missing_privilege_names_where_rights_are_kept() -> None:
+    error = explained(psycopg.errors.InsufficientPrivilege("permission denied for table events"), "db")
+    assert isinstance(error, ConfigurationError)
+    assert "deploy/postgres" in str(error)
+
+
+def test_a_server_that_is_not_there_is_transient() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    with pytest.raises(TransientError, match="did not answer"):
+        vitals(Server({"host": "127.0.0.1", "port": port, "dbname": "x", "user": "u"}, 1))
+
+
+def test_bug_77_no_statement_names_a_column_that_postgresql_13_renamed() -> None:
+    assert STATEMENTS
+    for name in STATEMENTS:
+        assert not re.search(r"\b(mean|total|min|max)_time\b", sql.statement(name))
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_statement_says_which_question_it_answers_and_binds_its_values(name: str) -> None:
+    text = sql.statement(name)
+    assert text.startswith("-- ")
+    assert "{" not in text
+    assert ";" not in re.sub(r"--.*", "", text)
+
+
+@pytest.mark.integration
+class TestOnARealServer:
+    @pytest.fixture
+    def server(self, site: Site) -> Server:
+        return Server(psycopg.conninfo.conninfo_to_dict(dsn(site, "ops_health")), 5)
+
+    def test_bug_75_pg_isready_says_yes_for_a_missing_database(self, server: Server) -> None:
+        missing = Server({**server.parameters, "dbname": "does_not_exist"}, 5)
+        with pytest.raises(ConfigurationError, match='database "does_not_exist" does not exist'):
+            vitals(missing)
+
+    def test_a_login_finds_the_primary_its_sessions_and_no_replica(self, server: Server) -> None:
+        found = vitals(server)
+        assert isinstance(found, Vitals)
+        assert (found.session.database, found.session.in_recovery, found.session.read_only) == (
+            "orchestrator",
+            False,
+            False,
+        )
+        assert 0 < found.use.used < found.use.most
+        assert not found.replication.replicas
+
+    def test_the_write_probe_leaves_nothing_behind(self, server: Server, site: Site) -> None:
+        assert not write(server).refused
+        with psycopg.connect(dsn(site, "postgres")) as connection:
+            assert connection.execute("SELECT count(*) FROM ops_probe.writable").fetchone() == (0,)
+
+    def test_a_role_that_may_not_write_is_a_fault_of_ours_and_not_of_the_server(
+        self, server: Server, site: Site
+    ) -> None:
+        with psycopg.connect(dsn(site, "postgres"), autocommit=True) as connection:
+            connection.execute("REVOKE INSERT ON ops_probe.writable FROM ops_health")
+            try:
+                with pytest.raises(ConfigurationError, match="deploy/postgres"):
+                    write(server)
+            finally:
+                connection.execute("GRANT INSERT ON ops_probe.writable TO ops_health")
