@@ -119,8 +119,20 @@ def test_the_server_grants_what_the_file_says_and_no_more(site: Site, account: s
     }
     answer = _api(site, account).call("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", request)
     granted = _flat(rule for rule in answer["status"]["resourceRules"] if not set(rule["resources"]) <= EVERYBODY)
-    written = [thing for thing in yaml.safe_load_all((RIGHTS / f"{account}.yaml").read_text()) if "rules" in thing]
-    assert granted == _flat(rule for role in written for rule in role["rules"])
+    assert granted == _flat(rule for role in _written(account) for rule in role["rules"])
+
+
+@pytest.mark.parametrize("account", ACCOUNTS)
+def test_each_right_is_tried_and_only_reads(account: str) -> None:
+    granted = _flat(rule for role in _written(account) for rule in role["rules"])
+    tried = {path.removesuffix("/api-config").rpartition("/")[2] for path in MAY_READ[account]}
+    tried |= {"pods/log"} if account == "ops-read" else set()
+    assert {resource for _, resource, _, _ in granted} == tried
+    assert {verb for _, _, verb, _ in granted} <= {"get", "list", "watch"}
+
+
+def _written(account: str) -> list[Object]:
+    return [thing for thing in yaml.safe_load_all((RIGHTS / f"{account}.yaml").read_text()) if "rules" in thing]
 
 
 def _flat(rules: object) -> set[tuple[str, str, str, str]]:
