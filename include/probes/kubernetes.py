@@ -430,13 +430,15 @@ def _node(item: Json) -> Node:
 def node_usage(reader: Reader, page_size: int) -> list[Usage]:
     """Return what each node uses now, by `metrics.k8s.io`."""
     items = list_all(reader, "/apis/metrics.k8s.io/v1beta1/nodes", page_size=page_size)
-    return [_usage(item, [item["usage"]]) for item in items]
+    return [_usage(item, [item["usage"]]) for item in items if item.get("timestamp")]
 
 
 def pod_usage(reader: Reader, namespace: str, page_size: int) -> list[Usage]:
     """Return what each pod uses now, by `metrics.k8s.io`."""
     items = list_all(reader, f"/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods", page_size=page_size)
-    return [_usage(item, [container["usage"] for container in item["containers"]]) for item in items]
+    # metrics-server lists a pod that it could not sample yet, without a time: that one was not measured.
+    sampled = (item for item in items if item.get("timestamp"))
+    return [_usage(item, [container["usage"] for container in item["containers"]]) for item in sampled]
 
 
 def _usage(item: Json, parts: list[Json]) -> Usage:
