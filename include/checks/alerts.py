@@ -112,7 +112,7 @@ def _finding(alert: Alert, severity: Severity, words: str, now: datetime, link: 
         check="alerts_answered",
         subject=f"alert {alert.name}",
         severity=severity,
-        summary=f"alert {alert.name} {words}, {span(open_s)} after it began: {address}",
+        summary=f"{words}, {span(open_s)} after it began: {address}",
         evidence={
             "window_start": alert.first.at.isoformat(),
             "window_end": now.isoformat(),
@@ -139,7 +139,7 @@ def _count(channel: Channel, found: Sequence[Alert], oldest: datetime, now: date
         subject=channel.name,
         severity=Severity.OK if channel.complete else Severity.UNKNOWN,
         summary=(
-            f"{channel.name}: {len(channel.messages)} messages in {span(seconds)}, {len(found)} alerts,"
+            f"{len(channel.messages)} messages in {span(seconds)}, {len(found)} alerts,"
             f" {firing} firing, {len(found) - firing} over, {unanswered} unanswered{cut}"
         ),
         evidence={

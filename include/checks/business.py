@@ -51,9 +51,7 @@ def _nothing_today(weeks: Weeks, number: Number, now: datetime) -> Finding | Non
     if weeks.today or not number.none_is_critical or not weeks.before:
         return None
     step = "is the scheduler up, the gateway reachable, the API key of the greatest customer valid?"
-    return _finding(
-        number, Severity.CRITICAL, f"not one of the {number.subject} in 24 h", now, value=0.0, n=0, step=step
-    )
+    return _finding(number, Severity.CRITICAL, "not one in 24 h", now, value=0.0, n=0, step=step)
 
 
 def _stale(weeks: Weeks, number: Number, now: datetime) -> Finding | None:
@@ -61,14 +59,14 @@ def _stale(weeks: Weeks, number: Number, now: datetime) -> Finding | None:
     if age_s is not None and age_s <= number.max_age_s:
         return None
     words = "there is no record at all" if age_s is None else f"the newest record is {span(age_s)} old"
-    summary = f"{number.subject}: {words} (limit {span(number.max_age_s)})"
+    summary = f"{words} (limit {span(number.max_age_s)})"
     return _finding(number, Severity.UNKNOWN, summary, now, step="has the writer of these records stopped?")
 
 
 def _no_band(weeks: Weeks, number: Number, limits: BusinessLimits, now: datetime) -> Finding | None:
     if len(weeks.before) >= limits.min_weeks:
         return None
-    summary = f"{number.subject}: {len(weeks.before)} earlier weeks with data, {limits.min_weeks} are needed for a band"
+    summary = f"{len(weeks.before)} earlier weeks with data, {limits.min_weeks} are needed for a band"
     return _finding(number, Severity.UNKNOWN, summary, now, n=len(weeks.before), step="wait, or load the history")
 
 
@@ -85,7 +83,7 @@ def _against_band(weeks: Weeks, number: Number, limits: BusinessLimits, now: dat
     return _finding(
         number,
         severity,
-        f"{number.subject}: {shown} in 24 h, {words} the band of this weekday ({expected})",
+        f"{shown} in 24 h, {words} the band of this weekday ({expected})",
         now,
         value=round(today, 2),
         threshold=expected,

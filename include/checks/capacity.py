@@ -34,7 +34,7 @@ def judge_queue_day(
         subject="work queue",
         severity=severity,
         summary=(
-            f"work queue: {depth:.0f} items or fewer for 95 % of the last {span(limits.window_s)}, {most:.0f} at most"
+            f"{depth:.0f} items or fewer for 95 % of the last {span(limits.window_s)}, {most:.0f} at most"
             f" (below {limits.queue_depth_critical})"
         ),
         evidence={
@@ -64,7 +64,7 @@ def judge_queue_growth(depth: Answer, growth: Answer, *, limits: PerformanceLimi
         check="queue_growth",
         subject="work queue",
         severity=severity,
-        summary=f"work queue: {waiting:.0f} items wait, {slope:+.1f} an hour",
+        summary=f"{waiting:.0f} items wait, {slope:+.1f} an hour",
         evidence={
             **window(now, 3600),
             "value": round(slope, 2),
@@ -96,7 +96,7 @@ def judge_node_day(answer: Answer, *, resource: str, limits: PerformanceLimits, 
             check=f"node_{resource}_day",
             subject=f"node/{name}/{resource}",
             severity=severity,
-            summary=f"Node {name} used {percent:.0f} % of its {resource} or less for 95 % of the last {span(limits.window_s)}",
+            summary=f"used {percent:.0f} % of its {resource} or less for 95 % of the last {span(limits.window_s)}",
             evidence={
                 **window(now, limits.window_s),
                 "value": round(percent, 2),
@@ -157,7 +157,7 @@ def judge_leaks(by_hour: Answer, *, limits: PerformanceLimits, now: datetime) ->
             check="memory_leaks",
             subject=f"pod/{line.label('pod')}/{line.label('container')}",
             severity=Severity.WARNING,
-            summary=f"Pod {line.label('pod')}: memory rose every hour for {LEAK_HOURS} h, by {100 * (last / first - 1):.0f} % in all",
+            summary=f"memory rose every hour for {LEAK_HOURS} h, by {100 * (last / first - 1):.0f} % in all",
             evidence={
                 **window(now, LEAK_HOURS * 3600),
                 "value": round(100 * (last / first - 1), 1),

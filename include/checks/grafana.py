@@ -36,7 +36,7 @@ def judge_rules(rules: Sequence[Rule]) -> Iterator[Finding]:
         return
     for rule in rules:
         if rule.health not in {"ok", ""}:
-            words = f"rule {rule.name} cannot be evaluated ({rule.health}) {rule.error[:120]}".rstrip()
+            words = f"cannot be evaluated ({rule.health}) {rule.error[:120]}".rstrip()
             yield _finding(
                 "rule_health", f"rule {rule.name}", Severity.UNKNOWN, words, "correct its query", threshold="ok"
             )
@@ -58,7 +58,7 @@ def judge_firing(firing: Sequence[Firing], *, now: datetime) -> Iterator[Finding
             "alerts",
             f"grafana alert {alert.name}",
             severity,
-            f"{alert.name} {state} since {span(age_s)}: {alert.summary[:160]}",
+            f"{state} since {span(age_s)}: {alert.summary[:160]}",
             "follow the action that the alert names",
             value=round(age_s),
             unit="s",
@@ -93,12 +93,12 @@ def judge_panel(data: PanelData, *, limits: GrafanaLimits, now: datetime) -> Ite
 
 def _panel(data: PanelData, limits: GrafanaLimits) -> tuple[Severity, str, float | None]:
     if not data.now:
-        return Severity.UNKNOWN, f"{data.subject} has no data in the last {span(limits.window_s)}", None
+        return Severity.UNKNOWN, f"no data in the last {span(limits.window_s)}", None
     middle = median(data.now)
     if not data.week_ago:
-        return Severity.INFO, f"{data.subject}: {middle:.4g}, nothing to compare with a week ago", None
+        return Severity.INFO, f"{middle:.4g}, nothing to compare with a week ago", None
     z = robust_z(middle, data.week_ago, limits.anomaly_floor_percent)
-    words = f"{data.subject}: {middle:.4g}, a week ago {median(data.week_ago):.4g}"
+    words = f"{middle:.4g}, a week ago {median(data.week_ago):.4g}"
     return (Severity.WARNING, f"{words}: far off", z) if abs(z) >= limits.anomaly_z else (Severity.OK, words, z)
 
 

@@ -53,9 +53,7 @@ def _finding(incident: Incident, severity: Severity, words: str, now: datetime) 
         check="incidents",
         subject=f"incident {incident.number}",
         severity=severity,
-        summary=(
-            f"incident {incident.number} ({label}, {incident.service}) {words}{by}: {incident.title[:120]} {incident.address}"
-        ).rstrip(),
+        summary=(f"{label}, {incident.service}: {words}{by}: {incident.title[:120]} {incident.address}").rstrip(),
         evidence={
             "window_start": incident.created_at.isoformat(),
             "window_end": now.isoformat(),

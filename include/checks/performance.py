@@ -41,7 +41,7 @@ def judge_freshness(age: Answer, *, limits: PerformanceLimits) -> Iterator[Findi
         check="samples_fresh",
         subject=limits.requests_metric,
         severity=Severity.UNKNOWN if stale else Severity.OK,
-        summary=f"{limits.requests_metric}: {found} (limit {limits.sample_max_age_s:g} s)",
+        summary=f"{found} (limit {limits.sample_max_age_s:g} s)",
         evidence={"value": seconds, "unit": "s", "threshold": f"<= {limits.sample_max_age_s:g}", "request": age.query},
         next_step="is the service scraped? check Prometheus' targets and the settings performance.*_metric"
         if stale
@@ -91,7 +91,7 @@ def _latency_finding(frame: _Frame, item: str, name: str, share: Share, severity
         subject=name,
         severity=severity,
         summary=(
-            f"{name}: {percent:.2f} % of {share.n:.0f} requests within {limits.p95_limit_s:g} s"
+            f"{percent:.2f} % of {share.n:.0f} requests within {limits.p95_limit_s:g} s"
             f" in the last {span(window_s)} (at least {wanted:g} %){few}"
         ),
         evidence={
@@ -147,7 +147,7 @@ def judge_windows(p95: Answer, *, limits: PerformanceLimits, now: datetime) -> I
             subject=f"{name}/windows",
             severity=Severity.WARNING if holes else Severity.INFO if slow else Severity.OK,
             summary=(
-                f"{name}: p95 {worst:.2f} s in its worst {span(limits.step_s)}, {slow} of {len(line.points)} over the limit;"
+                f"p95 {worst:.2f} s in its worst {span(limits.step_s)}, {slow} of {len(line.points)} over the limit;"
                 f" {covered:.0f} % of the day has data"
             ),
             evidence={
@@ -264,7 +264,7 @@ def _error_finding(frame: _Frame, item: str, name: str, share: Share, severity: 
         subject=name,
         severity=severity,
         summary=(
-            f"{name}: {percent:.2f} % of {share.n:.0f} requests failed in the last {span(window_s)}"
+            f"{percent:.2f} % of {share.n:.0f} requests failed in the last {span(window_s)}"
             f" (below {limits.error_percent:g} %){few}"
         ),
         evidence={
@@ -287,7 +287,7 @@ def _no_code(by_code: Answer, limits: PerformanceLimits) -> Finding:
         check="error_label",
         subject=limits.requests_metric,
         severity=Severity.UNKNOWN,
-        summary=f"{limits.requests_metric} has no label {limits.code_label}, so no error can be told from a success",
+        summary=f"has no label {limits.code_label}, so no error can be told from a success",
         evidence={"request": by_code.query, "n": len(by_code.series)},
         next_step="set performance.code_label to the label that holds the status code",
     )
@@ -329,7 +329,7 @@ def _usage_finding(frame: _Frame, key: str, factor: float, n: float) -> Finding:
         check="api_usage_spike",
         subject=f"api key {key}",
         severity=Severity.WARNING,
-        summary=f"API key {key} made {factor:.1f} times the requests of the same day last week ({n:.0f})",
+        summary=f"made {factor:.1f} times the requests of the same day last week ({n:.0f})",
         evidence={
             **window(frame.now, limits.window_s),
             "value": round(factor, 2),

@@ -165,8 +165,7 @@ def judge_queue(queue: Queue, *, limits: RedisLimits, now: datetime) -> Iterator
             check=check,
             subject=queue.name,
             severity=Severity.UNKNOWN if unknown else severity,
-            summary=f"{queue.name}: {words} (below {limit:g} {unit})"
-            + (", but the database is empty" if unknown else ""),
+            summary=f"{words} (below {limit:g} {unit})" + (", but the database is empty" if unknown else ""),
             evidence={
                 "value": round(value, 1),
                 "unit": unit,

@@ -27,7 +27,7 @@ def judge_nodes(nodes: Sequence[Node]) -> Iterator[Finding]:
             check="nodes_ready",
             subject=f"node/{node.name}",
             severity=severity,
-            summary=f"Node {node.name} {words}",
+            summary=words,
             evidence={"threshold": "Ready, no pressure", "ready": node.ready, "pressures": list(node.pressures)},
             next_step=f"kubectl describe node {node.name}" if severity > Severity.INFO else "",
         )
@@ -53,7 +53,7 @@ def judge_node_usage(
                 NODES,
                 "node_usage",
                 f"node/{node.name}",
-                f"no usage of node {node.name} in the last {limits.usage_max_age_s:g} s",
+                f"no usage in the last {limits.usage_max_age_s:g} s",
             )
             continue
         for resource, percent in (("cpu", 100 * sample.cpu / node.cpu), ("memory", 100 * sample.memory / node.memory)):
@@ -69,7 +69,7 @@ def _node_finding(node: Node, resource: str, percent: float, limits: KubernetesL
         check="node_usage",
         subject=f"node/{node.name}/{resource}",
         severity=severity,
-        summary=f"Node {node.name} uses {percent:.0f} % of its {resource} (limits {warning:g} and {critical:g} %)",
+        summary=f"uses {percent:.0f} % of its {resource} (limits {warning:g} and {critical:g} %)",
         evidence={"value": round(percent, 2), "unit": "% of allocatable", "threshold": f"< {warning:g}", "n": 1},
         next_step="see the top pods (F-05, F-06); add a node or move work" if severity else "",
     )
@@ -127,7 +127,7 @@ def _memory_finding(pod: Pod, use: Usage, limits: KubernetesLimits) -> Finding:
         check="pod_memory",
         subject=f"pod/{pod.name}/memory",
         severity=severity,
-        summary=f"Pod {pod.name} uses {use.memory / MIB:.0f} MiB, {percent:.0f} % of its memory limit",
+        summary=f"uses {use.memory / MIB:.0f} MiB, {percent:.0f} % of its memory limit",
         evidence={
             "value": round(percent, 2),
             "unit": "% of limit",

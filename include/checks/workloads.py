@@ -27,7 +27,7 @@ def judge_workloads(workloads: Sequence[Workload], *, namespace: str) -> Iterato
             check="workloads_ready",
             subject=workload.subject,
             severity=severity,
-            summary=f"{workload.kind} {workload.name}: {workload.ready} of {workload.want} ready, {words}",
+            summary=f"{workload.ready} of {workload.want} ready, {words}",
             evidence={
                 "value": workload.ready,
                 "unit": "replicas",
@@ -88,7 +88,7 @@ def judge_pods(
             check="pods_healthy",
             subject=pod.subject,
             severity=severity,
-            summary=f"Pod {pod.name} {words}",
+            summary=words,
             evidence={
                 **window(now, limits.recent_s),
                 "value": pod.restarts,
@@ -195,7 +195,7 @@ def judge_jobs(jobs: Iterable[Job], *, limits: KubernetesLimits, now: datetime) 
             check="jobs_finished",
             subject=f"job/{job.name}",
             severity=Severity.WARNING,
-            summary=f"Job {job.name} failed: {job.reason}",
+            summary=f"failed: {job.reason}",
             evidence={**window(now, limits.recent_s), "owner": job.owner, "failed_at": str(job.failed_at)},
             next_step=f"kubectl logs job/{job.name}",
         )
@@ -214,7 +214,7 @@ def judge_events(events: Sequence[WarningEvent], *, limits: KubernetesLimits, no
             check="warning_events",
             subject=f"{event.subject}/{event.reason}",
             severity=Severity.WARNING,
-            summary=f"{event.subject}: {event.reason} {event.count} times: {event.message[:120]}",
+            summary=f"{event.reason} {event.count} times: {event.message[:120]}",
             evidence={
                 "value": event.count,
                 "unit": "events",
@@ -238,7 +238,7 @@ def judge_autoscalers(autoscalers: Sequence[Autoscaler]) -> Iterator[Finding]:
             check="autoscalers",
             subject=f"horizontalpodautoscaler/{scaler.name}",
             severity=Severity.WARNING if at_most or hindered else Severity.OK,
-            summary=f"Autoscaler {scaler.name} {words}: wants {scaler.desired} of at most {scaler.most}",
+            summary=f"{words}: wants {scaler.desired} of at most {scaler.most}",
             evidence={
                 "value": scaler.desired,
                 "unit": "replicas",
@@ -258,7 +258,7 @@ def judge_budgets(budgets: Sequence[DisruptionBudget]) -> Iterator[Finding]:
             check="disruption_budgets",
             subject=f"poddisruptionbudget/{budget.name}",
             severity=Severity.WARNING if broken else Severity.OK,
-            summary=f"Disruption budget {budget.name}: {budget.healthy} healthy pods, at least {budget.least} wanted",
+            summary=f"{budget.healthy} healthy pods, at least {budget.least} wanted",
             evidence={"value": budget.healthy, "unit": "pods", "threshold": f"at least {budget.least}"},
             next_step="drain no node before its pods are ready" if broken else "",
         )
