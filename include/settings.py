@@ -55,14 +55,18 @@ class Connections(Limits):
 class KubernetesLimits(Limits):
     """Of `check_kubernetes`."""
 
-    pending_critical_s: Seconds = 300  # the runbook's own: a pod that still waits after 5 minutes will not start by itself
+    pending_critical_s: Seconds = (
+        300  # the runbook's own: a pod that still waits after 5 minutes will not start by itself
+    )
     restarts_warning: Annotated[int, Field(ge=1, le=1000)] = 3  # a day; one or two happen at every node upgrade
     recent_s: Seconds = 86_400  # "since yesterday"
     node_usage_warning_percent: Percent = 85  # above it one lost node no longer fits onto the others
     node_usage_critical_percent: Percent = 95  # the kubelet starts to evict
     memory_of_limit_warning_percent: Percent = 90  # next comes the OOM killer
     usage_max_age_s: Seconds = 300  # metrics-server samples every 15 to 60 s; older than this it has stopped
-    events_warning: Annotated[int, Field(ge=1, le=10_000)] = 20  # repeats of one warning event; fewer are a passing retry
+    events_warning: Annotated[int, Field(ge=1, le=10_000)] = (
+        20  # repeats of one warning event; fewer are a passing retry
+    )
     page_size: Annotated[int, Field(ge=1, le=1000)] = 500  # kubectl's own page: no list call strains the API server
     top: Annotated[int, Field(ge=1, le=100)] = 20  # pods named by CPU and by memory (items F-05, F-06)
 
@@ -80,10 +84,14 @@ class PostgresLimits(Limits):
     replication_lag_critical_s: Seconds = 300  # a failover now would lose five minutes
     slot_retained_warning_bytes: Annotated[int, Field(ge=1)] = 5 * 1024**3  # an abandoned slot fills the disk with WAL
     require_tls: bool = False  # on wherever the server is not on the same machine
-    statement_timeout_s: Annotated[float, Field(gt=0, le=9)] = 5  # the look's own deadline is 10 s: the server gives up first
+    statement_timeout_s: Annotated[float, Field(gt=0, le=9)] = (
+        5  # the look's own deadline is 10 s: the server gives up first
+    )
     success_critical_percent: Percent = 95  # the runbook's own: more than 95 % of workflows succeed
     success_min_n: Annotated[int, Field(ge=73)] = 100  # below 73 even 100 % success cannot prove more than 95 %
-    success_recent_min_n: Annotated[int, Field(ge=10)] = 30  # of the last quarter of an hour: enough to see half of them fail
+    success_recent_min_n: Annotated[int, Field(ge=10)] = (
+        12  # of a quarter of an hour; below, two stray failures look grave
+    )
     recent_s: Seconds = 900  # what began minutes ago must show, though a day dilutes it
     stuck_factor: Annotated[float, Field(ge=1, le=100)] = 3  # times the 99th percentile of the day's run times
     stuck_floor_s: Seconds = 1800  # and never before half an hour
@@ -92,7 +100,9 @@ class PostgresLimits(Limits):
 class RedisLimits(Limits):
     """Of `check_redis`."""
 
-    ping_warning_ms: Annotated[float, Field(gt=0, le=10_000)] = 50  # it answers in less than 1 ms; 50 is a blocked event loop
+    ping_warning_ms: Annotated[float, Field(gt=0, le=10_000)] = (
+        50  # it answers in less than 1 ms; 50 is a blocked event loop
+    )
     memory_warning_percent: Percent = 80  # of maxmemory: room for one day of growth
     memory_critical_percent: Percent = 95  # eviction or refused writes begin
     clients_warning_percent: Percent = 80  # of maxclients
@@ -115,7 +125,9 @@ class BurnRate(Limits):
 class PerformanceLimits(Limits):
     """Of `check_performance`; the names are those of the metrics and labels that the platform exports."""
 
-    p95_limit_s: Annotated[float, Field(gt=0, le=60)] = 1.0  # the runbook's own; must be a bucket bound of the histogram
+    p95_limit_s: Annotated[float, Field(gt=0, le=60)] = (
+        1.0  # the runbook's own; must be a bucket bound of the histogram
+    )
     p95_share: Annotated[float, Field(gt=0.5, lt=1)] = 0.95  # of requests within it
     error_percent: Percent = 1  # the runbook's own: fewer than 1 %
     min_requests: Annotated[int, Field(ge=1)] = 1000  # a day; with fewer the interval of the error rate spans the limit
@@ -135,7 +147,9 @@ class PerformanceLimits(Limits):
     node_usage_warning_percent: Percent = 85  # 95th percentile of the day, as for the sample of now
     node_usage_critical_percent: Percent = 95
     throttled_warning_percent: Percent = 25  # of CPU periods; a quarter of all work waits for its turn
-    leak_growth_warning_percent: Annotated[float, Field(gt=0, le=1000)] = 20  # in six hours, rising in each: leak suspicion
+    leak_growth_warning_percent: Annotated[float, Field(gt=0, le=1000)] = (
+        20  # in six hours, rising in each: leak suspicion
+    )
     leak_min_bytes: Annotated[int, Field(ge=0)] = 64 * 1024**2  # smaller containers wobble by more than that
     usage_spike_factor: Annotated[float, Field(gt=1, le=100)] = 3  # against the same day last week
     usage_min_requests: Annotated[int, Field(ge=1)] = 500  # a key with fewer is no spike, however fast it grew
@@ -197,7 +211,9 @@ class BusinessLimits(Limits):
 class Looking(Limits):
     """How long a look may take."""
 
-    deadline_s: Annotated[float, Field(gt=0, le=60)] = 10.0  # of one probe: a source that needs longer cannot be relied on
+    deadline_s: Annotated[float, Field(gt=0, le=60)] = (
+        10.0  # of one probe: a source that needs longer cannot be relied on
+    )
     grace_s: Annotated[float, Field(ge=0, le=60)] = 10.0  # for connecting and importing around the probes of one check
 
 
@@ -206,7 +222,9 @@ class Reporting(Limits):
 
     channel: Annotated[str, Field(pattern=r"^(#[a-z0-9_-]{1,79}|[CG][A-Z0-9]{8,})$")] = "#operations"
     pages: tuple[str, ...] = ("pages",)  # a failed task pages when its DAG carries one of these tags
-    deadline_s: Annotated[float, Field(gt=0, le=120)] = 10.0  # of one call to Slack or PagerDuty: both queue badly when down
+    deadline_s: Annotated[float, Field(gt=0, le=120)] = (
+        10.0  # of one call to Slack or PagerDuty: both queue badly when down
+    )
     late_after_s: Seconds = 600.0  # a later start is said in the report; H-01 asks for it after 10 minutes
 
 

@@ -156,7 +156,13 @@ def test_a_low_success_names_its_first_cause() -> None:
 
 @pytest.mark.parametrize(
     ("succeeded", "failed", "severity"),
-    [(15, 15, Severity.WARNING), (14, 15, Severity.OK), (29, 1, Severity.OK)],
+    [
+        (6, 6, Severity.WARNING),
+        (6, 5, Severity.OK),
+        (10, 2, Severity.OK),
+        (9, 3, Severity.WARNING),
+        (29, 1, Severity.OK),
+    ],
 )
 def test_failures_that_began_minutes_ago_warn_when_there_are_enough_to_tell(
     succeeded: int, failed: int, severity: Severity
