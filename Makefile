@@ -48,7 +48,7 @@ doctor: install  ## every connection, right and setting of ENV=sandbox|staging|p
 	@$(if $(filter-out sandbox,$(ENV)),OPS_ENVIRONMENT=$(ENV) PYTHONPATH=.:plugins $(PY) -m sre.doctor,$(PY) -m sandbox run sre.doctor)
 
 evidence: install  ## export the evidence FROM=… TO=… for an auditor, and verify its chain
-	@$(PY) -m sandbox run include.ops.export $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO))
+	@$(PY) -m sandbox run include.ops.evidence $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO))
 
 check: install  ## format, lint, types, and the fast tests
 	@.venv/bin/ruff format --check .

@@ -47,7 +47,8 @@ def given(site: Site, variable: str) -> str | None:
 def left_out(site: Site) -> set[str]:
     """Return our components that do not run; the simulator writes, so it plays on a platform that is all ours or not at all."""
     out = {name for variable, names in LEAVES_OUT.items() if given(site, variable) for name in names}
-    return out | {"simulator"} if out else out
+    without_own_cluster = set() if given(site, "KUBECONFIG") else {"own-cluster"}
+    return (out | {"simulator"} if out else out) | without_own_cluster
 
 
 def _kept(site: Site, variable: str) -> Path:

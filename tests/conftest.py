@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox import own
 from sandbox.platform import Platform, components
 from sandbox.site import Site, free_ports
 from tests.proof import Proof
@@ -41,7 +42,8 @@ def empty_site() -> Iterator[Site]:
 @pytest.fixture(scope="session")
 def platform(empty_site: Site) -> Iterator[Platform]:
     """The whole platform in small without Airflow, running; stopped whatever happens."""
-    platform = Platform(empty_site, [name for name in components() if not name.startswith("airflow-")])
+    names = [name for name in components() if not name.startswith("airflow-")]
+    platform = Platform(empty_site, names, without=own.left_out(empty_site))
     try:
         platform.start()
         yield platform
@@ -58,5 +60,5 @@ def site(platform: Platform) -> Site:
 @pytest.fixture(scope="session")
 def airflow_site(platform: Platform) -> Site:
     """The same site with Airflow running over it; stopped together with the platform."""
-    Platform(platform.site).start()
+    Platform(platform.site, without=own.left_out(platform.site)).start()
     return platform.site

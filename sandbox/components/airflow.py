@@ -67,8 +67,8 @@ def _options(site: Site) -> dict[str, str]:
         "API_AUTH__JWT_SECRET": site.secret("airflow-jwt-secret"),
         # A short restart of the API server must not kill a long task.
         "WORKERS__MAX_FAILED_HEARTBEATS": "30",
-        # A dead worker is noticed after 30 s here, 300 s by default.
-        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+        # A dead worker is noticed after a minute here, after five by default.
+        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "10",
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
         "USAGE_DATA_COLLECTION__ENABLED": "False",
@@ -139,7 +139,11 @@ def _code_version() -> str:
 
 COMPONENTS = (
     Component(name="airflow-database", prepare=_prepare_database, needs=("postgres-ops",)),
-    Component(name="airflow-connections", prepare=_load_connections, needs=("airflow-database", "metrics-server")),
+    Component(
+        name="airflow-connections",
+        prepare=_load_connections,
+        needs=("airflow-database", "metrics-server", "own-cluster"),
+    ),
     _of_airflow("api-server", "metadatabase"),
     _of_airflow("scheduler", "scheduler", "--skip-serve-logs"),
     _of_airflow("dag-processor", "dag_processor"),

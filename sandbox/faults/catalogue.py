@@ -70,7 +70,7 @@ _APPLICATION = (
         "workflow-failures",
         {"failed_share": 0.2},
         then=work_through,
-        does="every fifth execution fails, and 120 were run at once",
+        does="every fifth execution fails, and 90 were run at once",
         expect="CRITICAL H-11, fewer than 95 % of the workflows succeed",
     ),
     ordered(

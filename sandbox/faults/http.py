@@ -15,7 +15,7 @@ from sandbox.site import Site
 
 ANSWER_WITHIN_S = 15
 BACKLOG = 80
-ROUNDS, ITEMS_A_ROUND = 3, 40  # executions that a failure needs to show among
+ROUNDS, ITEMS_A_ROUND = 2, 45  # executions that a failure needs to show among
 DRAIN_WITHIN_S = 60
 ALERT = "SandboxDrill"
 ALERT_AGE = timedelta(hours=2)

@@ -22,7 +22,7 @@ _FAILED_SHARE = {"errors": 0.25}
 _HEALTHY_FAILED_SHARE = 0.015
 _WORK_MEDIAN_S = 8.0
 _WORK_SIGMA = 0.35
-_HURRY_FROM = 20  # items waiting; from there on workers take whole batches
+_HURRY_FROM = 5  # items waiting; from there on workers take whole batches
 ERROR_CLASSES = ("UpstreamTimeout", "UpstreamTimeout", "UpstreamError", "ValidationError", "RateLimited", "OutOfMemory")
 
 

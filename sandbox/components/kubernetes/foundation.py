@@ -28,7 +28,7 @@ def lay(site: Site) -> None:
         if note := api.apply_once(thing):
             print(f"  {note}", flush=True)
     for account in ACCOUNTS:
-        token_kubeconfig(site, account, _token(api, account))
+        token_kubeconfig(site, account, token(api, account))
 
 
 def _define_kinds(api: Api, site: Site) -> None:
@@ -45,7 +45,8 @@ def _established(kind: Object | None) -> bool:
     return any(condition["type"] == "Established" and condition["status"] == "True" for condition in conditions)
 
 
-def _token(api: Api, account: str) -> str:
+def token(api: Api, account: str) -> str:
+    """Return a fresh token of a service account of the namespace."""
     request = {
         "apiVersion": "authentication.k8s.io/v1",
         "kind": "TokenRequest",
