@@ -215,6 +215,7 @@ class Looking(Limits):
         10.0  # of one probe: a source that needs longer cannot be relied on
     )
     grace_s: Annotated[float, Field(ge=0, le=60)] = 10.0  # for connecting and importing around the probes of one check
+    retry_delay_s: Annotated[float, Field(ge=0, le=600)] = 20.0  # a restart of a server is over by then
 
 
 class Reporting(Limits):

@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from include import settings
 from include.errors import PermanentError, TransientError
 from sre.notifiers.failure import tell_failure
 
@@ -29,7 +30,7 @@ WRITES = ExceptionRetryPolicy(
 RUNBOOK_DEFAULTS: dict[str, Any] = {
     "owner": "sre",
     "retries": 2,
-    "retry_delay": timedelta(seconds=20),  # a restart of a server is over by then
+    "retry_delay": timedelta(seconds=settings.load().looking.retry_delay_s),
     "retry_policy": READS,
     "execution_timeout": timedelta(minutes=5),
     "on_failure_callback": tell_failure,
