@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from textwrap import indent
 
@@ -96,7 +97,7 @@ def _chosen_site() -> Site:
 
 
 def _platform(site: Site) -> Platform:
-    return Platform(site, without=own.left_out(site))
+    return Platform(site, without=own.left_out(site), say=partial(print, flush=True))
 
 
 def _existing_site() -> Site:

@@ -40,7 +40,9 @@ def make_venv() -> None:
         sys.exit(
             "Python cannot make virtual environments: on Debian or Ubuntu run `apt install python3-venv`, then again"
         )
-    if subprocess.run([str(VENV / "bin/pip"), "install", "--quiet", "--no-cache-dir", UV], check=False).returncode:
+    if subprocess.run(
+        [str(VENV / "bin/pip"), "install", "--quiet", "--disable-pip-version-check", UV], check=False
+    ).returncode:
         sys.exit(
             f"{UV} could not be installed: is the Python package index reachable? Its address is pip's own setting"
         )
