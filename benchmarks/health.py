@@ -6,9 +6,7 @@ last one's end. Asking one source after the other, as a person with the written 
 
 from __future__ import annotations
 
-import argparse
 import importlib
-import json
 import os
 import resource
 import statistics
@@ -22,11 +20,11 @@ from typing import Any
 
 import psycopg
 
+from benchmarks.result import finish, options
 from include import looking
 from sandbox.airflow_api import Airflow
 from sandbox.components.postgres import dsn
 from sandbox.site import PROJECT, Site
-from tests.proof import commit, machine
 
 DAG = "daily_health_check"
 LONGEST_QUERY = """
@@ -36,21 +34,27 @@ LONGEST_QUERY = """
 
 def main() -> None:
     """Measure and print; with --json the last line is one object."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
-    parser.add_argument("--runs", type=int, default=5, help="how many runs in Airflow; the median counts")
-    options = parser.parse_args()
+    chosen = options(__doc__)
     site = Site.load(Path(os.environ["SANDBOX_STATE"]))
     with psycopg.connect(dsn(site, "postgres", "orchestrator"), autocommit=True) as server:
         server.execute("select pg_stat_statements_reset()")
-        runs = in_airflow(site, options.runs)
+        runs = in_airflow(site, chosen.runs)
         alone = in_one_process()
         longest = server.execute(LONGEST_QUERY).fetchone()
-    result = report(runs, alone, longest_query_ms=float(longest[0] or 0) if longest else 0.0)
-    (PROJECT / "benchmarks" / "health.json").write_text(json.dumps(result, indent=2) + "\n")
-    show(result)
-    if options.json:
-        print(json.dumps(result))
+    ratios = {
+        "wall_over_slowest": _median(runs, "wall_s", "slowest_s"),
+        "wall_over_sum": _median(runs, "wall_s", "sum_s"),
+        "looking_wall_over_slowest": round(alone["wall_s"] / alone["slowest_s"], 2),
+        "looking_wall_over_sum": round(alone["wall_s"] / alone["sum_s"], 2),
+    }
+    figures = {
+        "runs": len(runs),
+        "wall_s": round(statistics.median(run["wall_s"] for run in runs), 2),
+        "looking_wall_s": round(alone["wall_s"], 2),
+        "looking_cpu_s": round(alone["cpu_s"], 2),
+        "longest_query_ms": round(float(longest[0] or 0) if longest else 0.0, 1),
+    }
+    finish("health", ratios=ratios, figures=figures, as_json=chosen.json)
 
 
 def in_airflow(site: Site, n: int) -> list[Mapping[str, float]]:
@@ -90,33 +94,6 @@ def _timed(check: Any, times: list[tuple[float, float]]) -> None:
         check.look({})
     finally:
         times.append((began, time.monotonic()))
-
-
-def report(runs: list[Mapping[str, float]], alone: Mapping[str, float], *, longest_query_ms: float) -> dict[str, Any]:
-    """Return the result as it is printed and kept."""
-    return {
-        "benchmark": "health",
-        "ratios": {
-            "wall_over_slowest": _median(runs, "wall_s", "slowest_s"),
-            "wall_over_sum": _median(runs, "wall_s", "sum_s"),
-            "looking_wall_over_slowest": round(alone["wall_s"] / alone["slowest_s"], 2),
-            "looking_wall_over_sum": round(alone["wall_s"] / alone["sum_s"], 2),
-        },
-        "figures": {
-            "runs": len(runs),
-            "wall_s": round(statistics.median(run["wall_s"] for run in runs), 2),
-            "looking_wall_s": round(alone["wall_s"], 2),
-            "looking_cpu_s": round(alone["cpu_s"], 2),
-            "longest_query_ms": round(longest_query_ms, 1),
-        },
-        "machine": {**machine(), "commit": commit()},
-    }
-
-
-def show(result: Mapping[str, Any]) -> None:
-    """Print the ratios and figures as a table."""
-    for name, value in {**result["ratios"], **result["figures"]}.items():
-        print(f"{name:<28} {value:>8}")
 
 
 def _median(runs: list[Mapping[str, float]], above: str, below: str) -> float:
