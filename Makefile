@@ -21,7 +21,7 @@ BASE_PYTHON := $(shell for p in python3.12 python3.13 python3.11 python3; do \
   "$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { command -v "$$p"; break; }; done)
 
 help:  ## show the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .venv/installed: requirements-dev.txt sandbox/bootstrap.py
 	@test -n "$(BASE_PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 was found: install one, on Debian or Ubuntu with: apt install python3 python3-venv"; exit 1; }
