@@ -21,6 +21,7 @@ from pathlib import Path
 
 from sandbox.component import Component, NotReadyError, SetupError, nothing
 from sandbox.components.airflow import AIRFLOW
+from sandbox.own import FOR_HIS_OWN
 from sandbox.platform import components
 from sandbox.site import PORTS, Site, default_state
 from sandbox.supervise import environment
@@ -52,12 +53,16 @@ def open_door(names: Iterable[str], *, healthy: Path) -> int:
 
 
 def known() -> dict[str, Component]:
-    """Every component of `make up`, and the Celery worker, which only containers have."""
-    usual = components()
+    """Every component of a platform that is all ours, and the Celery worker, which only containers have."""
+    usual = {name: _ours(component) for name, component in components().items() if name not in FOR_HIS_OWN}
     scheduler = usual["airflow-scheduler"]
     # The scheduler's health says nothing about a worker; a worker that cannot work ends, and is started again.
     worker = replace(scheduler, name="airflow-worker", command=_worker_command, ready=nothing)
     return {**usual, worker.name: worker}
+
+
+def _ours(component: Component) -> Component:
+    return replace(component, needs=tuple(need for need in component.needs if need not in FOR_HIS_OWN))
 
 
 def _worker_command(site: Site) -> list[str]:

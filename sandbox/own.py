@@ -20,6 +20,9 @@ LEAVES_OUT: Mapping[str, frozenset[str]] = {
 }
 """Variable of `make up`, and our components that it makes needless."""
 
+FOR_HIS_OWN = frozenset({"own-cluster"})
+"""Components that have work to do only where the user brings something."""
+
 SCHEMES = {
     "DATABASE_URL": {"postgresql", "postgres"},
     "REDIS_URL": {"redis", "rediss"},
@@ -47,8 +50,8 @@ def given(site: Site, variable: str) -> str | None:
 def left_out(site: Site) -> set[str]:
     """Return our components that do not run; the simulator writes, so it plays on a platform that is all ours or not at all."""
     out = {name for variable, names in LEAVES_OUT.items() if given(site, variable) for name in names}
-    without_own_cluster = set() if given(site, "KUBECONFIG") else {"own-cluster"}
-    return (out | {"simulator"} if out else out) | without_own_cluster
+    idle = set() if given(site, "KUBECONFIG") else FOR_HIS_OWN
+    return (out | {"simulator"} if out else out) | idle
 
 
 def _kept(site: Site, variable: str) -> Path:

@@ -70,14 +70,12 @@ def test_a_broken_file_is_one_sentence(tmp_path: Path, text: str, said: str) -> 
 def schedule_of(file: Path) -> tuple[str, str] | None:
     """Return the cron expression and the zone of a DAG, as its file says them."""
     calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
-    timetables = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "CronTriggerTimetable"]
+    timetables = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "slots"]
     if not timetables:
         return None
-    zone = next(word.value for word in timetables[0].keywords if word.arg == "timezone")
+    cron, zone = timetables[0].args
     names = {setting: name for name, setting in ZONES.items()}
-    return ast.literal_eval(timetables[0].args[0]), (
-        names[zone.attr] if isinstance(zone, ast.Attribute) else ast.literal_eval(zone)
-    )
+    return ast.literal_eval(cron), names[zone.attr] if isinstance(zone, ast.Attribute) else ast.literal_eval(zone)
 
 
 def test_every_dag_with_a_schedule_is_listed_with_that_schedule() -> None:
