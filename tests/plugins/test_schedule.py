@@ -22,6 +22,10 @@ def evidence(monkeypatch: pytest.MonkeyPatch) -> FakeEvidence:
     return evidence
 
 
+def run(hours_late: float, kind: str = "scheduled") -> FakeRun:
+    return FakeRun(run_type=kind, run_after=datetime.now(UTC) - timedelta(hours=hours_late))
+
+
 def guard() -> GuardSlotOperator:
     with DAG("d", schedule=None):
         operator = GuardSlotOperator(task_id="guard_slot", item="H-01", max_late=timedelta(hours=6))
@@ -38,13 +42,37 @@ def test_only_a_scheduled_run_is_late(kind: str, hours: float, late: float) -> N
     assert found == timedelta(hours=late)
 
 
-def run(hours_late: float, kind: str = "scheduled") -> FakeRun:
-    return FakeRun(run_type=kind, run_after=datetime.now(UTC) - timedelta(hours=hours_late))
-
-
 def test_within_its_limit_the_run_goes_on_and_knows_how_late_it_is(evidence: FakeEvidence) -> None:
     assert guard().execute(context(run(2))) == pytest.approx(7200, abs=60)
-    assert evidence.rows == []
+
+
+@pytest.mark.parametrize(
+    ("start", "verdict", "value", "said"),
+    [
+        ((0, "scheduled"), "OK", 0, "started 0 min after its slot 20"),
+        ((0.16, "scheduled"), "OK", 576, "(limit 10 min)"),
+        ((2, "scheduled"), "INFO", 7200, "started 2 h after its slot"),
+        ((50, "manual"), "OK", None, "no slot to be late for"),
+    ],
+)
+def test_every_run_leaves_one_row_that_says_how_late_it_began(
+    evidence: FakeEvidence, start: tuple[float, str], verdict: str, value: float | None, said: str
+) -> None:
+    guard().execute(context(run(*start)))
+    (row,) = evidence.rows
+    assert (row.item, row.check, row.verdict) == ("H-01", "slot", verdict)
+    assert row.value == (None if value is None else pytest.approx(value, abs=60))
+    assert (row.unit, said in row.summary) == ("s", True)
+
+
+def test_a_start_that_cannot_be_recorded_is_told_and_the_checks_look_all_the_same(
+    evidence: FakeEvidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("sre.operators.schedule.tell_failure", lambda context: told.append(str(context["exception"])))
+    evidence.down = True
+    assert guard().execute(context(run(2))) == pytest.approx(7200, abs=60)
+    assert told == ["its start is not in the evidence, and the run goes on: the evidence database does not answer"]
 
 
 def test_past_its_limit_everything_behind_is_skipped_by_name_and_one_row_says_so(evidence: FakeEvidence) -> None:
