@@ -141,8 +141,10 @@ def _replies(reports: Sequence[Report]) -> Iterator[Message]:
 
 def _report_blocks(report: Report) -> list[Block]:
     head = f"*{escape(report.source)}*: {report.severity.name}, {report.checked} looked at"
-    lines = [f"{ICONS[finding.severity]} {escape(text.detail(finding))}" for finding in worst_first(report.findings)]
-    return _sections([head, *lines])
+    news = [finding for finding in worst_first(report.findings) if finding.severity > Severity.OK]
+    well = text.healthy(finding for finding in report.findings if finding.severity is Severity.OK)
+    told = [f"{ICONS[finding.severity]} {escape(text.detail(finding))}" for finding in news]
+    return _sections([head, *told, *(f"{ICONS[Severity.OK]} {escape(line)}" for line in well)])
 
 
 def _sections(lines: Sequence[str]) -> list[Block]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -29,6 +29,34 @@ def detail(finding: Finding) -> str:
     """Return the line with the numbers and the next step behind it."""
     next_step = f" → {finding.next_step}" if finding.next_step else ""
     return one_line(f"{line(finding)}{numbers(finding.evidence)}{next_step}", LINE_LIMIT)
+
+
+def healthy(findings: Iterable[Finding]) -> list[str]:
+    """Return one line for each item and check: the sentence of the only finding, or how many there are and between which numbers."""
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.item, finding.check), []).append(finding)
+    return [one_line(f"{item} {_together(check, groups[item, check])}", LINE_LIMIT) for item, check in sorted(groups)]
+
+
+def _together(check: str, group: Sequence[Finding]) -> str:
+    if len(group) == 1:
+        return f"{group[0].subject}: {group[0].summary}"
+    return f"{check.replace('_', ' ')}: {len(group)} OK{_between(group)}{_common(group, 'threshold', ' ({})')}"
+
+
+def _between(group: Sequence[Finding]) -> str:
+    values = [value for finding in group if isinstance(value := finding.evidence.get("value"), int | float)]
+    if len(values) < len(group):
+        return ""
+    ends = dict.fromkeys([_short(min(values)), _short(max(values))])
+    return f", {' to '.join(ends)}{_common(group, 'unit', ' {}')}"
+
+
+def _common(group: Sequence[Finding], key: str, form: str) -> str:
+    """What all of them have under a key, in this form; nothing if they differ."""
+    values = {str(finding.evidence.get(key) or "") for finding in group}
+    return form.format(*values) if len(values) == 1 and "" not in values else ""
 
 
 def numbers(evidence: Mapping[str, Any]) -> str:

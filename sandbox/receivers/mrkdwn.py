@@ -17,6 +17,7 @@ STYLES = tuple(
 )
 EMOJI: Mapping[str, str] = {
     "+1": "👍",
+    "black_circle": "⚫",
     "eyes": "👀",
     "fire": "🔥",
     "large_green_circle": "🟢",
@@ -58,7 +59,11 @@ def _styled(text: str) -> str:
     shown = _shown(text)
     for pattern, tag in STYLES:
         shown = pattern.sub(tag, shown)
-    return re.sub(r":([a-z0-9_+-]+):", lambda found: EMOJI.get(found[1], found[0]), shown)
+    return _signs(shown)
+
+
+def _signs(text: str) -> str:
+    return re.sub(r":([a-z0-9_+-]+):", lambda found: EMOJI.get(found[1], found[0]), text)
 
 
 def escaped(text: str) -> str:
@@ -76,13 +81,16 @@ def _shown(text: str) -> str:
 
 
 def text_object(value: Any) -> Markup:
-    """Return the HTML of a text object: mrkdwn is rendered, plain text is not."""
+    """Return the HTML of a text object: mrkdwn is rendered, of plain text the emoji only, and those if it wants them."""
     if isinstance(value, str):
         return render(value)
     if not isinstance(value, Mapping):
         return Markup("")
     text = str(value.get("text", ""))
-    return Markup(escape(text)) if value.get("type") == "plain_text" else render(text)  # noqa: S704 - escaped
+    if value.get("type") != "plain_text":
+        return render(text)
+    shown = escape(text)
+    return Markup(_signs(shown) if value.get("emoji", True) else shown)  # noqa: S704 - escaped
 
 
 def emoji(name: str) -> str:

@@ -84,6 +84,19 @@ def test_details_with_numbers_and_next_step_stand_in_the_thread() -> None:
     assert "(value 81.25 %, threshold 80, n 12) → look at its log" in reply.blocks[0]["text"]["text"]
 
 
+def test_the_thread_tells_what_is_wrong_in_full_and_what_is_well_in_a_line_for_each_check() -> None:
+    well = [finding(f"pod/{number}", check="pods_healthy") for number in range(50)]
+    wrong = [finding("b", Severity.INFO), finding("a", Severity.CRITICAL), finding("c", Severity.WARNING)]
+    (reply,) = slack.render(RUN, [report(*well, *wrong)], Changes()).replies
+    assert reply.blocks[0]["text"]["text"].splitlines() == [
+        "*kubernetes*: CRITICAL, 53 looked at",
+        ":red_circle: CRITICAL a: 4 of 6 ready [H-05]",
+        ":large_yellow_circle: WARNING c: 4 of 6 ready [H-05]",
+        ":large_green_circle: INFO b: 4 of 6 ready [H-05]",
+        ":large_green_circle: H-05 pods healthy: 50 OK",
+    ]
+
+
 def test_lateness_and_undelivered_channels_are_said() -> None:
     run = replace(RUN, late_s=5700, notes=("PagerDuty says 503: later",))
     lines = slack.render(run, [report(finding())], Changes()).text.splitlines()

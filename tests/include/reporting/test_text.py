@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from include.findings import Severity
+from include.findings import Finding, Severity
 from include.reporting import text
 from tests.include.reporting.test_slack import finding, report
 
@@ -43,3 +43,33 @@ def test_a_finding_is_one_short_line_whatever_it_says() -> None:
     said = text.detail(finding(summary="a\nb\t" + "x" * 5000, next_step="y" * 5000))
     assert "\n" not in said
     assert len(said) <= text.LINE_LIMIT
+
+
+def restarts(pod: str, value: float | None, **evidence: str) -> Finding:
+    return finding(f"pod/{pod}", check="pods_healthy", evidence={"value": value, "unit": "restarts", **evidence})
+
+
+@pytest.mark.parametrize(
+    ("findings", "line"),
+    [
+        ([restarts("a", 0)], "H-05 pod/a: 4 of 6 ready"),
+        ([restarts("a", 0), restarts("b", 0)], "H-05 pods healthy: 2 OK, 0 restarts"),
+        ([restarts("a", 2), restarts("b", 0)], "H-05 pods healthy: 2 OK, 0 to 2 restarts"),
+        (
+            [restarts("a", 1, threshold="< 3"), restarts("b", 1, threshold="< 3")],
+            "H-05 pods healthy: 2 OK, 1 restarts (< 3)",
+        ),
+        ([restarts("a", 1, threshold="< 3"), restarts("b", 1, threshold="< 4")], "H-05 pods healthy: 2 OK, 1 restarts"),
+        ([restarts("a", 62.5), restarts("b", 23.4375, unit="%")], "H-05 pods healthy: 2 OK, 23.44 to 62.5"),
+        ([restarts("a", 1), restarts("b", None)], "H-05 pods healthy: 2 OK"),
+    ],
+)
+def test_what_is_healthy_is_one_line_for_each_check(findings: list[Finding], line: str) -> None:
+    assert text.healthy(findings) == [line]
+
+
+def test_healthy_lines_stand_by_item_and_check() -> None:
+    found = [
+        finding(item=item, check=check, subject=check) for item, check in (("H-06", "b"), ("H-05", "c"), ("H-05", "b"))
+    ]
+    assert [line.split(":")[0] for line in text.healthy(found)] == ["H-05 b", "H-05 c", "H-06 b"]

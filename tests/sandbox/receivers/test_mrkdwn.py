@@ -4,6 +4,7 @@ import httpx
 import pytest
 from slack_sdk import WebClient
 
+from include.reporting.slack import ICONS
 from sandbox.receivers.mrkdwn import render, text_object
 
 
@@ -30,6 +31,19 @@ def test_mrkdwn_becomes_safe_html(text: str, html: str) -> None:
 
 def test_plain_text_is_not_rendered() -> None:
     assert text_object({"type": "plain_text", "text": "*x* <y>"}) == "*x* &lt;y&gt;"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shown"),
+    [({}, "🟡 late"), ({"emoji": True}, "🟡 late"), ({"emoji": False}, ":large_yellow_circle: late")],
+)
+def test_plain_text_has_emoji_unless_it_wants_none(wanted: dict[str, bool], shown: str) -> None:
+    assert text_object({"type": "plain_text", "text": ":large_yellow_circle: late", **wanted}) == shown
+
+
+@pytest.mark.parametrize("icon", sorted(set(ICONS.values())))
+def test_every_icon_of_a_report_is_a_sign_on_the_page(icon: str) -> None:
+    assert icon not in render(icon)
 
 
 def test_no_field_of_a_message_can_break_out_of_the_page(slack: WebClient, web: httpx.Client) -> None:
