@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from http.client import HTTPException
+from pathlib import Path
 from xmlrpc.client import Fault as NoSuchProgram
 
 from sandbox.faults.fault import Fault, FaultError, Memo
@@ -64,12 +67,22 @@ def _freeze(site: Site, memo: Memo, *, component: str) -> Memo:
 
 def _signal(site: Site, component: str, number: signal.Signals) -> None:
     try:
-        if pid := Supervisor(site).pid(component):
-            os.kill(pid, number)
+        pid = Supervisor(site).pid(component)
     except NoSuchProgram:
         raise FaultError(f"{component} is no part of this platform; `make status` lists what is") from None
     except (OSError, HTTPException) as error:
         raise _unmanaged(component) from error
+    for process in _family(pid) if pid else ():
+        with suppress(ProcessLookupError):
+            os.kill(process, number)
+
+
+def _family(pid: int) -> Iterator[int]:
+    """Yield a process and all that it started: a database is one process for each session."""
+    yield pid
+    with suppress(FileNotFoundError):
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            yield from _family(int(child))
 
 
 def _unmanaged(component: str) -> FaultError:
