@@ -16,14 +16,19 @@ HIGH_PRIORITIES = frozenset({"P0", "P1"})
 
 
 def judge_incidents(
-    incidents: Sequence[Incident], *, limits: AlertLimits, since: datetime, now: datetime
+    incidents: Sequence[Incident], *, limits: AlertLimits, own: str, since: datetime, now: datetime
 ) -> Iterator[Finding]:
-    """Name what is open (an urgent one is critical) and what was taken late; count all."""
-    for incident in incidents:
+    """Name what is open (an urgent one is critical) and what was taken late; count all.
+
+    :param own: how the keys of our own pages begin. They tell what an earlier run found; judged here, each would be found again by
+        the next run, and paged again, for ever.
+    """
+    ours = [each for each in incidents if each.key.startswith(own)]
+    for incident in (each for each in incidents if not each.key.startswith(own)):
         severity, words = _state(incident, limits)
         if severity > Severity.INFO:
             yield _finding(incident, severity, words, now)
-    yield _count([each for each in incidents if each.created_at >= since], incidents, since, now)
+    yield _count([each for each in incidents if each.created_at >= since], incidents, ours, since, now)
 
 
 def _state(incident: Incident, limits: AlertLimits) -> tuple[Severity, str]:
@@ -72,16 +77,20 @@ def _finding(incident: Incident, severity: Severity, words: str, now: datetime) 
     )
 
 
-def _count(recent: Sequence[Incident], every: Sequence[Incident], since: datetime, now: datetime) -> Finding:
+def _count(
+    recent: Sequence[Incident], every: Sequence[Incident], ours: Sequence[Incident], since: datetime, now: datetime
+) -> Finding:
     acks = [seconds for each in recent if (seconds := _ack_s(each)) is not None]
     ends = [seconds for each in recent if (seconds := _resolve_s(each)) is not None]
     still = sum(each.status != "resolved" for each in every)
+    own = sum(each.status != "resolved" for each in ours)
     return Finding(
         item=ITEM,
         check="incidents_counted",
         subject="incidents",
         severity=Severity.OK,
-        summary=f"{len(recent)} incidents since {since:%d %b %H:%M} UTC, {still} open",
+        summary=f"{len(recent)} incidents since {since:%d %b %H:%M} UTC, {still} open"
+        + (f", {own} of them paged by this check" if own else ""),
         evidence={
             "window_start": since.isoformat(),
             "window_end": now.isoformat(),

@@ -21,7 +21,10 @@ HISTORIES_MAX = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Incident:
-    """One incident: how urgent, and who took it when."""
+    """One incident: how urgent, and who took it when.
+
+    :param key: what the event that opened it was known by; empty for one that a person opened.
+    """
 
     id: str
     number: int
@@ -35,6 +38,7 @@ class Incident:
     acknowledged_at: datetime | None = None
     resolved_at: datetime | None = None
     by: str = ""
+    key: str = ""
 
 
 def incidents(client: httpx.Client, *, since: datetime, until: datetime, service_ids: Sequence[str]) -> list[Incident]:
@@ -90,6 +94,7 @@ def _incident(client: httpx.Client, raw: Mapping[str, Any], *, with_history: boo
         acknowledged_at=_at(acknowledged),
         resolved_at=_at(resolved),
         by=(taken.get("agent") or {}).get("summary", ""),
+        key=raw.get("incident_key") or "",
     )
 
 

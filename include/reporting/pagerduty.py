@@ -11,6 +11,9 @@ from include.findings import Finding, Report, Severity, worst_first
 from include.masking import masked, one_line
 from include.reporting.changes import Changes
 
+PAGED_ALREADY = frozenset({"pagerduty"})
+"""Reports whose critical findings are pages themselves: an open incident has woken somebody."""
+
 SUMMARY = 1024
 DEDUP_KEY = 255
 
@@ -32,7 +35,7 @@ class Event:
 def events(dag_id: str, url: str, reports: Iterable[Report], changes: Changes) -> list[Event]:
     """Return a trigger for every critical subject and a resolve for every one that is gone."""
     critical: dict[str, tuple[Report, Finding]] = {}
-    for report in reports:
+    for report in (each for each in reports if each.source not in PAGED_ALREADY):
         for finding in worst_first(report.findings):
             if finding.severity is Severity.CRITICAL:
                 critical.setdefault(dedup_key(dag_id, finding.item, finding.subject), (report, finding))

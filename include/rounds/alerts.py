@@ -63,9 +63,18 @@ def _address(client: WebClient, channel_id: str, ts: str) -> str:
 
 
 def round_pagerduty(
-    client: httpx.Client, *, limits: AlertLimits, last: Callable[[], datetime | None], now: datetime, deadline_s: float
+    client: httpx.Client,
+    *,
+    limits: AlertLimits,
+    own: str,
+    last: Callable[[], datetime | None],
+    now: datetime,
+    deadline_s: float,
 ) -> Report:
-    """Read the incidents."""
+    """Read the incidents.
+
+    :param own: how the keys of the pages begin that the asking runbook sends itself.
+    """
 
     def read() -> tuple[datetime, list[pagerduty.Incident]]:
         oldest = since(last(), now=now, limits=limits)
@@ -76,7 +85,7 @@ def round_pagerduty(
         check="incidents",
         subject="incidents",
         needs=("incidents",),
-        judge=lambda seen: incidents.judge_incidents(seen[1], limits=limits, since=seen[0], now=now),
+        judge=lambda seen: incidents.judge_incidents(seen[1], limits=limits, own=own, since=seen[0], now=now),
         next_step="read the incidents by hand",
     )
     return inquire("pagerduty", {"incidents": read}, [question], deadline_s=deadline_s)

@@ -36,6 +36,7 @@ class PagerDutyIncidentsOperator(HealthOperator):
         return round_pagerduty(
             HttpClientHook(self.conn_id, timeout_s=self.deadline_s, token_scheme=SCHEME).get_conn(),
             limits=self.limits,
+            own=f"{self.dag_id}/",
             last=lambda: self.last_seen("H-03"),
             now=self.now(),
             deadline_s=self.deadline_s,

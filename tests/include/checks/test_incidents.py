@@ -23,7 +23,7 @@ def incident(**changes: Any) -> Incident:
 
 
 def judged(*given: Incident) -> list[Finding]:
-    return list(incidents.judge_incidents(given, limits=AlertLimits(), since=SINCE, now=NOW))
+    return list(incidents.judge_incidents(given, limits=AlertLimits(), own="daily_health_check/", since=SINCE, now=NOW))
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,12 @@ def test_an_open_incident_from_before_the_window_is_still_named() -> None:
 def test_the_count_says_how_fast_they_were_taken() -> None:
     evidence = judged(incident())[-1].evidence
     assert (evidence["median_seconds_to_acknowledge"], evidence["median_seconds_to_resolve"]) == (300, 3600)
+
+
+def test_our_own_page_is_counted_and_not_found_again() -> None:
+    ours = incident(status="triggered", resolved_at=None, key="daily_health_check/H-05/pod/worker-1")
+    theirs = incident(id="Q2", status="triggered", resolved_at=None, key="database_backup/failed/upload")
+    (count,) = judged(ours)
+    assert (count.severity, count.evidence["value"]) == (Severity.OK, 1)
+    assert "1 of them paged by this check" in count.summary
+    assert judged(theirs)[0].severity is Severity.CRITICAL

@@ -62,3 +62,9 @@ def test_a_failed_task_is_one_alert_however_often_it_fails() -> None:
 
 def test_no_reports_no_events() -> None:
     assert pagerduty.events("d", URL, [Report(source="s", checked=0, findings=())], Changes()) == []
+
+
+def test_an_open_incident_is_a_page_already() -> None:
+    found = finding("incident 7", Severity.CRITICAL, check="incidents")
+    said = [Report(source="pagerduty", checked=1, findings=(found,))]
+    assert pagerduty.events("daily_health_check", URL, said, Changes()) == []
