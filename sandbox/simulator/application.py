@@ -14,6 +14,8 @@ from random import Random
 import redis.exceptions
 import uvicorn
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from starlette.applications import Starlette
 
 from sandbox.seed.shape import traffic
@@ -77,6 +79,7 @@ class Application:
             decode_responses=True,
             socket_connect_timeout=ANSWER_WITHIN_S,
             socket_timeout=ANSWER_WITHIN_S,
+            retry=Retry(NoBackoff(), 0),
         )
         self.cache_up: bool | None = None
         self.metrics = Metrics(NAMESPACE)

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 from kubernetes_asyncio import client, config, watch
 
-from sandbox.simulator.patience import keep_on
+from sandbox.simulator.patience import Outage, keep_on
 from sandbox.simulator.pods import Pod, pod_from
 
 WATCH_S = 240  # after that the server ends the watch and we take it up again where it ended
@@ -49,7 +49,13 @@ class Cluster:
         self, what: str, call: Call, selection: Raw, put: Callable[[dict[str, Raw]], None], stop: asyncio.Event
     ) -> None:
         selection = {"namespace": self.namespace, **selection}
-        await keep_on(f"the Kubernetes API ({what})", lambda: _list_and_watch(call, selection, put), stop, ERRORS)
+        outage = Outage(f"the Kubernetes API ({what})")
+
+        def seen(found: dict[str, Raw]) -> None:
+            outage.over()
+            put(found)
+
+        await keep_on(outage, lambda: _list_and_watch(call, selection, seen), stop, ERRORS)
 
     def _put_pods(self, found: dict[str, Raw]) -> None:
         self.pods = {name: pod_from(raw) for name, raw in found.items()}

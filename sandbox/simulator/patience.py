@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 log = logging.getLogger("simulator")
 
@@ -43,11 +45,32 @@ class Outage:
         self.failures = 0
 
 
+async def beside(deed: Callable[[], object]) -> None:
+    """Do something that blocks, in a thread that does not hold the process back if it never ends."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def tell(error: BaseException | None) -> None:
+        if not done.done():
+            done.set_exception(error) if error else done.set_result(None)
+
+    def work() -> None:
+        error: BaseException | None = None
+        try:
+            deed()
+        except Exception as raised:  # noqa: BLE001 - it is raised again where somebody waits
+            error = raised
+        with suppress(RuntimeError):  # the loop has been closed meanwhile: nobody waits
+            loop.call_soon_threadsafe(tell, error)
+
+    threading.Thread(target=work, daemon=True).start()
+    await done
+
+
 async def keep_on(
-    what: str, deed: Callable[[], Awaitable[None]], stop: asyncio.Event, errors: tuple[type[BaseException], ...]
+    outage: Outage, deed: Callable[[], Awaitable[None]], stop: asyncio.Event, errors: tuple[type[BaseException], ...]
 ) -> None:
     """Do it again and again until told to stop; after one of these errors wait longer each time."""
-    outage = Outage(what)
     while not stop.is_set():
         try:
             await deed()

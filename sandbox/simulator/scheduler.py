@@ -11,7 +11,7 @@ import redis.exceptions
 from sandbox.seed.shape import EXECUTIONS_AT_PEAK_PER_S
 from sandbox.simulator import store
 from sandbox.simulator.fleet import Replica
-from sandbox.simulator.patience import keep_on, stopped_within
+from sandbox.simulator.patience import Outage, keep_on, stopped_within
 from sandbox.simulator.podlogs import PodLogs, structured
 from sandbox.simulator.queue import Queue
 from sandbox.simulator.sessions import NoSessionError
@@ -38,7 +38,7 @@ class Schedulers:
 
     async def __call__(self, replica: Replica) -> None:
         """Queue work until the replica's `stop`."""
-        await keep_on(f"what {replica.pod.name} needs", lambda: self._once(replica), replica.stop, ERRORS)
+        await keep_on(Outage(f"what {replica.pod.name} needs"), lambda: self._once(replica), replica.stop, ERRORS)
 
     async def _once(self, replica: Replica) -> None:
         if not replica.session.up or not await _leads(replica):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -13,8 +15,10 @@ from psycopg.rows import DictRow, dict_row
 
 from sandbox.simulator.patience import Outage, stopped_within
 
-PING_EVERY_S = 10.0
-STATEMENT_TIMEOUT_MS = 10_000
+PING_EVERY_S = 5.0
+STATEMENT_TIMEOUT_MS = 5_000
+CUT_AFTER_S = 6.0
+"""When a server that has not even ended the statement at its time limit counts as gone."""
 
 Cursor = AsyncCursor[DictRow]
 
@@ -45,8 +49,9 @@ class Session:
             if self._connection is None or self._connection.closed:
                 raise NoSessionError(f"{self.pod} has no database session")
             try:
-                async with self._connection.transaction(), self._connection.cursor() as cursor:
-                    yield cursor
+                with _cut_if_silent(self._connection):
+                    async with self._connection.transaction(), self._connection.cursor() as cursor:
+                        yield cursor
             except psycopg.OperationalError as error:
                 await self._drop()
                 raise NoSessionError(f"{self.pod} lost its database session: {error}") from error
@@ -77,6 +82,21 @@ class Session:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+
+@contextmanager
+def _cut_if_silent(connection: AsyncConnection[DictRow]) -> Iterator[None]:
+    watchdog = asyncio.get_running_loop().call_later(CUT_AFTER_S, _cut, connection)
+    try:
+        yield
+    finally:
+        watchdog.cancel()
+
+
+def _cut(connection: AsyncConnection[DictRow]) -> None:
+    # Cancelling would wait for the server's consent; the end of the stream wakes whoever reads from it.
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)
 
 
 async def _connect(dsn: str, pod: str) -> AsyncConnection[DictRow]:

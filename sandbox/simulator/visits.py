@@ -16,7 +16,7 @@ from sandbox.seed.history import keep_up
 from sandbox.simulator import store
 from sandbox.simulator.fleet import Replica
 from sandbox.simulator.maintenance import utc_now
-from sandbox.simulator.patience import keep_on, stopped_within
+from sandbox.simulator.patience import Outage, beside, keep_on, stopped_within
 from sandbox.simulator.routes import HTTP_SERVICES
 from sandbox.simulator.sessions import NoSessionError
 
@@ -45,17 +45,17 @@ class Visits:
 
     async def keep(self, stop: asyncio.Event) -> None:
         """Look things up until told to stop."""
-        await keep_on("what a visit needs", lambda: self._look_up(stop), stop, ERRORS)
+        await keep_on(Outage("what a visit needs"), lambda: self._look_up(stop), stop, ERRORS)
 
     async def record(self, stop: asyncio.Event) -> None:
         """Write what people did and were charged, until told to stop; the history goes on without a seam."""
-        await keep_on("PostgreSQL, for the people's rows,", lambda: self._record(stop), stop, ERRORS)
+        await keep_on(Outage("PostgreSQL, for the people's rows,"), lambda: self._record(stop), stop, ERRORS)
 
     async def _record(self, stop: asyncio.Event) -> None:
         if await stopped_within(stop, RECORD_EVERY_S):
             return
         if all(self._able(service) for service in HTTP_SERVICES):
-            await asyncio.to_thread(keep_up, self.dsn, utc_now())
+            await beside(lambda: keep_up(self.dsn, utc_now()))
 
     async def _look_up(self, stop: asyncio.Event) -> None:
         pause_s = self.dice.expovariate(LOOKUPS_AT_PEAK_PER_S * self.load())

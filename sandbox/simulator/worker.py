@@ -12,7 +12,7 @@ from sandbox.simulator.behaviour import failure, work_s
 from sandbox.simulator.control import Control
 from sandbox.simulator.fleet import Replica
 from sandbox.simulator.metrics import Metrics
-from sandbox.simulator.patience import keep_on, stopped_within
+from sandbox.simulator.patience import Outage, keep_on, stopped_within
 from sandbox.simulator.podlogs import PodLogs, structured
 from sandbox.simulator.queue import Item, Queue
 from sandbox.simulator.sessions import Cursor, NoSessionError
@@ -35,7 +35,7 @@ class Workers:
 
     async def __call__(self, replica: Replica) -> None:
         """Work until the replica's `stop`."""
-        await keep_on(f"what {replica.pod.name} needs", lambda: self._once(replica), replica.stop, ERRORS)
+        await keep_on(Outage(f"what {replica.pod.name} needs"), lambda: self._once(replica), replica.stop, ERRORS)
 
     async def _once(self, replica: Replica) -> None:
         if self.control.orders.workers_paused or not replica.session.up:
