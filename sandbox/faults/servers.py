@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -11,6 +12,7 @@ from http.client import HTTPException
 from pathlib import Path
 from xmlrpc.client import Fault as NoSuchProgram
 
+from sandbox.component import NotReadyError
 from sandbox.faults.fault import Fault, FaultError, Memo
 from sandbox.site import Site
 from sandbox.supervise import Supervisor
@@ -24,7 +26,7 @@ def stopped(name: str, component: str, *, expect: str) -> Fault:
         does=f"{component} is stopped",
         expect=expect,
         on=partial(_stop, component=component),
-        off=partial(_start, component=component),
+        off=partial(_bring_back, component=component),
     )
 
 
@@ -36,7 +38,7 @@ def frozen(name: str, component: str, *, expect: str) -> Fault:
         does=f"{component} stands still: connections open, nothing answers",
         expect=expect,
         on=partial(_freeze, component=component),
-        off=partial(_start, component=component),
+        off=partial(_bring_back, component=component),
     )
 
 
@@ -57,6 +59,23 @@ def _start(site: Site, memo: Memo, *, component: str) -> None:
         raise FaultError(f"{component} cannot be started: {error.faultString}") from None
     except (OSError, HTTPException) as error:
         raise _unmanaged(component) from error
+
+
+def _bring_back(site: Site, memo: Memo, *, component: str) -> None:
+    from sandbox.platform import components  # every component's module: only `off` needs them
+
+    _start(site, memo, component=component)
+    known = components()[component]
+    deadline = time.monotonic() + known.ready_within_s
+    while True:
+        try:
+            return known.ready(site)
+        except NotReadyError as reason:
+            if time.monotonic() > deadline:
+                raise FaultError(
+                    f"{component} was started and is not ready: {reason}; `make status` tells more"
+                ) from None
+        time.sleep(0.3)
 
 
 def _freeze(site: Site, memo: Memo, *, component: str) -> Memo:
