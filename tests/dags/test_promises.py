@@ -103,6 +103,25 @@ def test_every_task_has_a_retry_policy_a_time_limit_and_somebody_who_hears_of_it
 
 
 @each_file
+def test_af_01_what_is_tried_again_has_changed_nothing_or_does_it_once(name: str) -> None:
+    from sre.defaults import WRITES
+    from sre.operators.base import CheckOperator
+    from sre.operators.reporting import PublishReportOperator
+    from sre.operators.schedule import GuardSlotOperator
+
+    repeatable = (CheckOperator, GuardSlotOperator, PublishReportOperator)
+    for task in bag()[name].tasks:
+        assert isinstance(task, repeatable) or (task.retries, task.retry_policy) == (0, WRITES), task.task_id
+
+
+@each_file
+def test_af_05_a_time_limit_is_of_a_task_and_never_only_of_the_run(name: str) -> None:
+    dag = bag()[name]
+    assert not dag.deadline, "a deadline of the run may fire after it has failed: let a task watch the clock"
+    assert [task.task_id for task in dag.tasks if task.execution_timeout is None] == []
+
+
+@each_file
 def test_what_changes_production_can_be_tried_dry(name: str) -> None:
     dag = bag()[name]
     if "changes-production" in dag.tags:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from airflow.sdk import DAG, CronTriggerTimetable, TriggerRule
@@ -98,3 +99,38 @@ def test_a_schedule_begins_with_its_next_slot() -> None:
     schedule = slots("0 9 * * *", "Europe/Berlin")
     assert isinstance(schedule, CronTriggerTimetable)
     assert schedule.run_immediately == timedelta(0)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "UTC"])
+@pytest.mark.parametrize(
+    ("cron", "hour", "minute"), [("0 9 * * *", 9, 0), ("30 1 * * *", 1, 30), ("30 2 * * *", 2, 30)]
+)
+def test_bug_16_a_schedule_keeps_the_clock_of_its_zone_and_has_one_slot_a_day_when_clocks_change(
+    cron: str, hour: int, minute: int, zone: str
+) -> None:
+    local = [slot.astimezone(ZoneInfo(zone)) for slot in slots_of_2030(cron, zone)]
+    assert len({slot.date() for slot in local}) == len(local) == 365
+    odd = [slot for slot in local if (slot.hour, slot.minute) != (hour, minute)]
+    assert all(skipped_by_the_clock(slot.replace(hour=hour, minute=minute, fold=0)) for slot in odd)
+
+
+def slots_of_2030(cron: str, zone: str) -> list[datetime]:
+    """What the scheduler makes of the schedule: it works with another class than the one that a runbook names."""
+    from airflow.serialization.decoders import decode_timetable
+    from airflow.serialization.encoders import encode_timetable
+    from airflow.timetables.base import TimeRestriction
+    from pendulum import datetime as moment
+
+    timetable = decode_timetable(encode_timetable(slots(cron, zone)))
+    year = TimeRestriction(earliest=moment(2030, 1, 1, tz=zone), latest=moment(2030, 12, 31, 23, tz=zone), catchup=True)
+    found: list[datetime] = []
+    last = None
+    while info := timetable.next_dagrun_info(last_automated_data_interval=last, restriction=year):
+        found.append(datetime.fromtimestamp(info.run_after.timestamp(), UTC))  # pendulum's own repairs what it is given
+        last = info.data_interval
+    return found
+
+
+def skipped_by_the_clock(wall: datetime) -> bool:
+    """Whether the clocks jumped over this time of day."""
+    return wall.astimezone(UTC).astimezone(wall.tzinfo).replace(tzinfo=None) != wall.replace(tzinfo=None)

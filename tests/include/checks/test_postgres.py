@@ -51,7 +51,7 @@ def test_bug_75_another_database_is_not_the_one_asked_for() -> None:
     assert judged(database="postgres")["database"] is Severity.UNKNOWN
 
 
-def test_bug_14_a_replica_is_not_taken_for_the_primary() -> None:
+def test_a_replica_is_not_taken_for_the_primary() -> None:
     assert judged(in_recovery=True)["role"] is Severity.CRITICAL
 
 
