@@ -8,17 +8,28 @@ Endpoints and credentials are not here: they are Airflow Connections, whose ids 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    YamlConfigSettingsSource,
+)
+from yaml import YAMLError
 
 from include.errors import ConfigurationError
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
+PREFIX = "OPS_"
+NOT_SETTINGS = frozenset({"OPS_DSN"})
+"""Variables of that prefix that commands read themselves: a DSN holds a password, which no setting does."""
 
 
 def _known_zone(name: str) -> str:
@@ -232,7 +243,7 @@ class Reporting(Limits):
 class Settings(BaseSettings):
     """All of it; read once a process by `load`."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="OPS_", env_nested_delimiter="__")
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__")
 
     environment: Literal["sandbox", "staging", "production"] = "sandbox"
     code_version: str = "unknown"  # the commit that runs; `make up` and the image set it, the evidence records it
@@ -275,10 +286,30 @@ def _file_of_the_place() -> Path:
 @lru_cache
 def load() -> Settings:
     """Read the settings; ConfigurationError names the field, the rule and where to change it."""
+    _refuse_unknown(name for name in os.environ if name.startswith(PREFIX))
     try:
         return Settings()
     except ValidationError as error:
         raise ConfigurationError(_one_sentence(error)) from None
+    except SettingsError as error:
+        raise ConfigurationError(_not_json(error)) from None
+    except YAMLError as error:
+        raise ConfigurationError(f"{_file_of_the_place()} is no YAML: {' '.join(str(error).split())}") from None
+
+
+def _refuse_unknown(variables: Iterable[str]) -> None:
+    for name in variables:
+        if (
+            name not in NOT_SETTINGS
+            and name.removeprefix(PREFIX).partition("__")[0].lower() not in Settings.model_fields
+        ):
+            raise ConfigurationError(f"there is no setting {name}; correct its name or unset it")
+
+
+def _not_json(error: SettingsError) -> str:
+    field = str(error).partition('field "')[2].partition('"')[0].upper()
+    named = sorted(name for name in os.environ if name.startswith(f"{PREFIX}{field}"))
+    return f"{' or '.join(named)} cannot be read: write a list or a whole group as JSON"
 
 
 def _one_sentence(error: ValidationError) -> str:

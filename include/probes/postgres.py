@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,7 +28,12 @@ WRONG_LOGIN = (
     "no pg_hba.conf entry",
     "not permitted to log in",
     "permission denied",
+    "invalid sslmode value",
 )
+AROUND = re.compile(
+    r"connection (?:failed|is bad): |connection to server .*? failed: |FATAL: +| Is the server running [^?]*\?"
+)
+"""What libpq puts around its reason; the address is named already."""
 PINGS = 5
 DAY = timedelta(days=1)
 
@@ -173,7 +179,7 @@ def explained(error: Exception, name: str) -> RunbookError:
     """Return the error of ours that a driver's error stands for."""
     import psycopg
 
-    text = " ".join(str(error).split())
+    text = AROUND.sub("", " ".join(str(error).split()))
     if any(words in text for words in SLOTS_TAKEN):
         return SlotsTakenError(f"PostgreSQL at {name} refuses new sessions: all slots are taken")
     if isinstance(

@@ -100,7 +100,8 @@ def of_kubernetes(api: ApiClient, namespace: str) -> str:
         ) from None
     if missing:
         raise ConfigurationError(
-            f"may not {', '.join(missing)} in {namespace}; deploy/kubernetes/ops-read.yaml grants it"
+            f"may not {', '.join(missing)} in the namespace {namespace};"
+            " correct the setting namespace, or apply deploy/kubernetes/ops-read.yaml"
         )
     _refuse("this account", excess)
     return (

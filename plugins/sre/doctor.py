@@ -53,10 +53,9 @@ def questions(chosen: Settings) -> Mapping[str, Question]:
 
 
 def _kubernetes(conn_id: str):  # type: ignore[no-untyped-def]
-    from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
+    from sre.hooks.kubernetes import api_client
 
-    connection(conn_id)
-    return KubernetesHook(conn_id=conn_id).api_client
+    return api_client(conn_id)
 
 
 def _postgres(conn_id: str):  # type: ignore[no-untyped-def]
@@ -66,10 +65,9 @@ def _postgres(conn_id: str):  # type: ignore[no-untyped-def]
 
 
 def _redis(conn_id: str):  # type: ignore[no-untyped-def]
-    from airflow.providers.redis.hooks.redis import RedisHook
+    from sre.hooks.redis import client
 
-    connection(conn_id)
-    return RedisHook(redis_conn_id=conn_id).get_conn()  # type: ignore[no-untyped-call]
+    return client(conn_id, settings.load().looking.deadline_s)
 
 
 def _http(conn_id: str, name: str, path: str, *, scheme: str = "Bearer ", **parts: object) -> str:

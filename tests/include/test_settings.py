@@ -51,6 +51,32 @@ def test_a_wrong_setting_is_one_sentence_that_names_it_and_where_to_change_it(
     assert raised.value.__cause__ is None
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OPS_NAMESPAC", "ai-orchestrator"),
+        ("OPS_LOOKING__DEADLINES", "5"),
+        ("OPS_LOOKING", "5"),
+        ("OPS_GRAFANA__PANELS", "all of them"),
+        ("OPS_LOOKING__DEADLINE_S", "an hour"),
+    ],
+)
+def test_a_wrong_variable_is_one_sentence_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationError, match=variable) as raised:
+        settings.load()
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_is_no_yaml_is_one_sentence_that_names_it(fresh: Path) -> None:
+    (fresh / "sandbox.yaml").write_text("looking: [")
+    with pytest.raises(ConfigurationError, match=r"sandbox\.yaml is no YAML") as raised:
+        settings.load()
+    assert "\n" not in str(raised.value)
+
+
 def test_an_unknown_place_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPS_ENVIRONMENT", "moon")
     with pytest.raises(ConfigurationError, match="environment"):

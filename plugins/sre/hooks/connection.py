@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
 
+def placed(conn_id: str) -> Connection:
+    """Return the Connection of a server; ConfigurationError if it has no host: every client then falls back to this machine."""
+    to = connection(conn_id)
+    if not to.host:
+        raise ConfigurationError(f"the Airflow Connection {conn_id!r} has no host; give it the server's address")
+    return to
+
+
 def connection(conn_id: str) -> Connection:
     """Return the Connection; ConfigurationError names the id and where ids are set."""
     try:

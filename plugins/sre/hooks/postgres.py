@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from include.errors import ConfigurationError
 from include.probes.postgres import Server
-from sre.hooks.connection import connection
+from sre.hooks.connection import placed
 
 FROM_EXTRA = ("sslmode", "sslrootcert", "sslcert", "sslkey", "target_session_attrs")
 
 
 def server(conn_id: str, statement_timeout_s: float) -> Server:
     """Return the server that a Connection of type postgres names; its database is the Connection's schema."""
-    to = connection(conn_id)
+    to = placed(conn_id)
+    if not to.schema:
+        raise ConfigurationError(f"the Airflow Connection {conn_id!r} names no database; write it into its schema")
     named = {"host": to.host, "port": to.port, "user": to.login, "password": to.password, "dbname": to.schema}
     extra = {name: to.extra_dejson[name] for name in FROM_EXTRA if name in to.extra_dejson}
     return Server({name: value for name, value in (named | extra).items() if value}, statement_timeout_s)

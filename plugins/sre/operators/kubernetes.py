@@ -44,12 +44,8 @@ class KubernetesHealthOperator(HealthOperator):
         )
 
     def reader(self) -> ApiReader:
-        """Return who asks; the provider's hook knows every way in which a cluster is reached."""
-        from sre.hooks.connection import connection
-
-        connection(self.conn_id)
-        from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
-
+        """Return who asks."""
         from include.probes.kubernetes import ApiReader
+        from sre.hooks.kubernetes import api_client
 
-        return ApiReader(KubernetesHook(conn_id=self.conn_id).api_client)
+        return ApiReader(api_client(self.conn_id))

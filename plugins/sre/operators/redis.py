@@ -12,7 +12,6 @@ from sre.operators.health import HealthOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-    from redis import Redis
 
 
 class RedisHealthOperator(HealthOperator):
@@ -29,24 +28,12 @@ class RedisHealthOperator(HealthOperator):
 
     def look(self, context: Context) -> Report:
         """Ask the broker."""
+        from sre.hooks.redis import client
+
         return round_redis(
-            self.client(),
+            client(self.conn_id, self.deadline_s),
             limits=self.limits,
             previous=lambda: self.counters_of_yesterday("H-05"),
             now=self.now(),
             deadline_s=self.deadline_s,
         )
-
-    def client(self) -> Redis:
-        """Return the provider's client, which waits for ever, and tries a refused login again, unless told otherwise."""
-        from sre.hooks.connection import connection
-
-        connection(self.conn_id)
-        from airflow.providers.redis.hooks.redis import RedisHook
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
-
-        client: Redis = RedisHook(redis_conn_id=self.conn_id).get_conn()  # type: ignore[no-untyped-call]
-        bounded = {"socket_timeout": self.deadline_s, "socket_connect_timeout": self.deadline_s / 2}
-        client.connection_pool.connection_kwargs.update(bounded, retry=Retry(NoBackoff(), 0))
-        return client

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from include import settings
+from include.errors import ConfigurationError
 from include.findings import Report
 from include.rounds.alerts import round_slack
 from include.settings import AlertLimits
@@ -41,7 +42,10 @@ class SlackAlertsOperator(HealthOperator):
         """Return the provider's client; it waits when Slack says so, and the deadline bounds the waiting."""
         from sre.hooks.connection import connection
 
-        connection(self.conn_id)
+        if not connection(self.conn_id).password:
+            raise ConfigurationError(
+                f"the Airflow Connection {self.conn_id!r} holds no Slack token; put the bot's token into its password"
+            )
         from airflow.providers.slack.hooks.slack import SlackHook
         from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler, ServerErrorRetryHandler
 
