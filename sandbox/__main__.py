@@ -138,7 +138,7 @@ def _say_where_to_look(site: Site, airflow: Airflow, run: dict[str, object]) -> 
     run_id = str(run["dag_run_id"])
     print(f"\nAirflow     {site.url('airflow')}   (logins below)")
     print(f"This run    {airflow.run_url(FIRST_RUNBOOK, run_id)}   {run['state']}")
-    print(f"Slack       {site.url('receivers')}/slack/")
+    print(f"Slack       {site.url('receivers')}/slack/channels/operations")
     print(f"Others      {site.url('receivers')}/   (PagerDuty, status page, Grafana)")
     print(f"Logins      {'   '.join(f'{name} ({role})' for name, role in USERS.items())}")
     print(f"            the password of each is in {site.state}/secrets/airflow-<name>")

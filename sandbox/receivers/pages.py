@@ -85,12 +85,12 @@ async def slack_home(here: Here) -> Response:
 
 @router.get("/slack/channels/{name}")
 async def slack_channel(request: Request, here: Here, name: str) -> Response:
-    """Show a channel with its threads, oldest first."""
+    """Show a channel with its threads, the newest on top: that is what one comes for."""
     slack = workspace(here)
     known = list(CHANNELS.values())
     channels = sorted(slack.channels(), key=lambda one: known.index(one["id"]) if one["id"] in known else len(known))
     channel = next((one for one in channels if name in (one["name"], one["id"])), channels[0])
-    messages = [_threaded(slack, channel["id"], one) for one in slack.history(channel["id"], LATEST)][::-1]
+    messages = [_threaded(slack, channel["id"], one) for one in slack.history(channel["id"], LATEST)]
     return page(request, "slack", channels=channels, channel=channel, messages=messages, people=PEOPLE)
 
 
