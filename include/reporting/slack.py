@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -90,14 +90,25 @@ def _title(run: Run, verdict: Severity, faults: Sequence[Finding]) -> str:
 
 
 def _worst(faults: Sequence[Finding]) -> Iterator[str]:
-    yield from (f"{ICONS[finding.severity]} {escape(_fault(finding))}" for finding in faults[:SHOWN_FAULTS])
-    if len(faults) > SHOWN_FAULTS:
-        yield f"… and {len(faults) - SHOWN_FAULTS} more in the thread"
+    groups = list(_alike(faults))
+    yield from (f"{ICONS[group[0].severity]} {escape(_fault(group))}" for group in groups[:SHOWN_FAULTS])
+    if hidden := sum(len(group) for group in groups[SHOWN_FAULTS:]):
+        yield f"… and {hidden} more in the thread"
 
 
-def _fault(finding: Finding) -> str:
-    next_step = f" → {finding.next_step}" if finding.next_step else ""
-    return one_line(f"{finding.subject}: {finding.summary} [{finding.item}]{next_step}", text.LINE_LIMIT // 2)
+def _alike(faults: Sequence[Finding]) -> Iterable[list[Finding]]:
+    """Put together what could not be seen of one subject: a dark source must not push another out of sight."""
+    groups: dict[tuple[str, ...], list[Finding]] = {}
+    for finding in faults:
+        key = (finding.subject,) if finding.blind else (finding.subject, finding.item, finding.check)
+        groups.setdefault(key, []).append(finding)
+    return groups.values()
+
+
+def _fault(alike: Sequence[Finding]) -> str:
+    first, items = alike[0], ", ".join(dict.fromkeys(finding.item for finding in alike))
+    next_step = f" → {first.next_step}" if first.next_step else ""
+    return one_line(f"{first.subject}: {first.summary} [{items}]{next_step}", text.LINE_LIMIT // 2)
 
 
 def _healthy(reports: Sequence[Report]) -> Iterator[str]:

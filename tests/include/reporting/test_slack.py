@@ -71,6 +71,17 @@ def test_healthy_is_one_line_and_names_the_sources_without_a_fault() -> None:
     assert healthy == ["Healthy: 2 checks; nothing wrong in kubernetes"]
 
 
+def test_a_dark_source_is_one_line_with_all_its_items_and_hides_no_other() -> None:
+    dark = Blind(error="TransientError", reason="it did not answer", transient=True)
+    items = [f"H-{number:02}" for number in range(1, 13)]
+    unseen = [Finding.unseen(item=item, check="x", subject="performance", blind=dark) for item in items]
+    reports = [report(*unseen, source="performance"), report(finding("z", Severity.UNKNOWN, item="H-13"))]
+    lines = slack.render(RUN, reports, Changes()).text.splitlines()
+    assert lines[1] == f":black_circle: performance: could not look: it did not answer [{', '.join(items)}]"
+    assert "z: 4 of 6 ready" in lines[2]
+    assert "13 unknown" in lines[0]
+
+
 def test_nothing_looked_at_is_unknown_and_not_healthy() -> None:
     message = slack.render(RUN, [], Changes())
     assert message.text.startswith("Daily health check: UNKNOWN")
