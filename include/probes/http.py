@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from include.errors import ConfigurationError, RunbookError, TransientError
@@ -51,8 +51,17 @@ def _words(response: httpx.Response) -> str:
         body = response.json()
     except ValueError:
         return ""
-    error = body.get("error", body.get("message", "")) if isinstance(body, Mapping) else ""
+    error = next(_errors(body), "") if isinstance(body, Mapping) else ""
     return str(error.get("message", error) if isinstance(error, Mapping) else error)[:160]
+
+
+def _errors(body: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield what a body calls its error; Grafana gives one to each query instead of to the whole."""
+    results = body.get("results")
+    parts = [body, *(results.values() if isinstance(results, Mapping) else ())]
+    yield from (
+        part[key] for part in parts for key in ("error", "message") if isinstance(part, Mapping) and part.get(key)
+    )
 
 
 def refusal(name: str, request: str, status: int, words: str) -> RunbookError:
