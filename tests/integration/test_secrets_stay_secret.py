@@ -44,7 +44,11 @@ def metadata(site: Site) -> Iterator[tuple[str, bytes]]:
     """The whole metadata database as text: XCom, rendered fields, connections, audit log."""
     for database, role in (("airflow", "airflow"), ("ops", "postgres")):
         secret = site.secret("postgres-superuser" if role == "postgres" else f"postgres-{role}")
-        command = [str(program("pg_dump")), "--inserts", dsn(site, role, database, "postgres_ops").replace(f":{quote(secret, safe='')}@", "@")]
+        command = [
+            str(program("pg_dump")),
+            "--inserts",
+            dsn(site, role, database, "postgres_ops").replace(f":{quote(secret, safe='')}@", "@"),
+        ]
         done = subprocess.run(command, capture_output=True, check=True, env={"PGPASSWORD": secret})
         yield f"database {database}", done.stdout
 
@@ -59,7 +63,9 @@ def process_lists() -> Iterator[tuple[str, bytes]]:
 
 def hits(secrets: dict[str, str], places: Iterator[tuple[str, bytes]]) -> list[str]:
     known = {spelling: name for name, secret in secrets.items() for spelling in spellings(secret)}
-    return [f"{name} in {place}" for place, content in places for spelling, name in known.items() if spelling in content]
+    return [
+        f"{name} in {place}" for place, content in places for spelling, name in known.items() if spelling in content
+    ]
 
 
 def test_the_search_finds_each_spelling() -> None:
@@ -81,6 +87,8 @@ def test_no_secret_is_found_anywhere(airflow_site: Site) -> None:
 
 
 def test_what_holds_secrets_is_readable_by_its_owner_only(airflow_site: Site) -> None:
-    holders = [file for file in airflow_site.state.rglob("*") if file.is_file() and AT_HOME & {file.name, file.parent.name}]
+    holders = [
+        file for file in airflow_site.state.rglob("*") if file.is_file() and AT_HOME & {file.name, file.parent.name}
+    ]
     assert holders
     assert [str(file) for file in holders if file.stat().st_mode & 0o077] == []
