@@ -34,7 +34,7 @@ class Proof:
 
     def held(self, what: str, *, n: int, held: int, **figures: object) -> None:
         """Say how many cases held; the test fails when not all did. Only a full run is written down."""
-        print(f"{self.name}: {held}/{n} held (seed {self.seed}): {what}")
+        print(f"{self.name}: {held}/{n} held (seed {self.seed}): {what}")  # noqa: T201 - what pytest shows of a proof
         if self.full:
             FOLDER.mkdir(parents=True, exist_ok=True)
             (FOLDER / f"{self.name}.json").write_text(json.dumps(self._record(what, n, held, figures), indent=2) + "\n")
