@@ -293,11 +293,11 @@ def test_h_07_each_pods_memory_is_measured_against_its_limit_and_throttling_is_c
     periods, held = (
         f"increase(container_cpu_cfs_{kind}_total{{{OWN}}}[1d])" for kind in ("periods", "throttled_periods")
     )
-    of_all = promql(site, f"sum by (pod, container) ({periods})")
-    shares = [
-        100 * n / of_all[key] for key, n in promql(site, f"sum by (pod, container) ({held})").items() if of_all[key]
-    ]
-    assert value(throttling) == pytest.approx(max(shares), abs=1)
+    at = moment(throttling)
+    of_all = promql(site, f"sum by (pod, container) ({periods})", at)
+    throttled = promql(site, f"sum by (pod, container) ({held})", at)
+    most = max(100 * n / of_all[key] for key, n in throttled.items() if of_all[key])
+    assert value(throttling) == pytest.approx(most, abs=0.01)
 
 
 def test_f_04_the_table_of_nodes_holds_cpu_and_memory_of_each(site: Site) -> None:
