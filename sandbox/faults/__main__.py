@@ -20,12 +20,17 @@ def listed(site: Site | None) -> Iterator[str]:
 
 
 def all_off(site: Site) -> int:
-    """Switch off whatever is on, servers first, since the others need them; say what would not go off."""
+    """Switch off whatever is on; say what would not go off."""
     entries = Ledger(site).read()
-    names = [entries[target]["fault"] for target in sorted(entries, key=lambda t: not t.startswith("server/"))]
+    names = [entries[target]["fault"] for target in sorted(entries, key=_rank)]
     if not names:
         print("no fault is on")
     return sum(_switched_off(site, FAULTS[name]) for name in names)
+
+
+def _rank(target: str) -> int:
+    """Servers first, then the receivers, since the others need both."""
+    return next((rank for rank, kind in enumerate(("server/", "receivers/")) if target.startswith(kind)), 2)
 
 
 def _switched_off(site: Site, fault: Fault) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -105,9 +106,11 @@ def post_alert(site: Site, memo: Memo) -> Memo:
     """Plant an alert that has been firing for a while."""
     if "ts" in memo:
         return memo
-    text = f"[FIRING:1] {ALERT}\n*page* A drill: nobody has answered this alert."
+    name = f"{ALERT}-{secrets.token_hex(3)}"  # of its own: the end of an earlier drill is no end of this one
+    text = f"[FIRING:1] {name}\n*page* A drill: nobody has answered this alert."
     at = (datetime.now(UTC) - ALERT_AGE).isoformat()
-    return {"ts": _post(site, "receivers", "/_seed/slack", {"channel": "alerts", "text": text, "at": at})["ts"]}
+    planted = _post(site, "receivers", "/_seed/slack", {"channel": "alerts", "text": text, "at": at})
+    return {"ts": planted["ts"], "name": name}
 
 
 def answer_alert(site: Site, memo: Memo) -> None:
@@ -117,7 +120,7 @@ def answer_alert(site: Site, memo: Memo) -> None:
     said = {"person": "alice", "text": "It was a drill.", "ts": memo["ts"]}
     _ask(site, "receivers", "POST", "/slack/channels/alerts", data=said)
     now = datetime.now(UTC).isoformat()
-    over = {"channel": "alerts", "text": f"[RESOLVED] {ALERT}\n*page* The drill is over.", "at": now}
+    over = {"channel": "alerts", "text": f"[RESOLVED] {memo['name']}\n*page* The drill is over.", "at": now}
     _post(site, "receivers", "/_seed/slack", over)
 
 

@@ -110,6 +110,23 @@ def test_all_off_goes_on_after_one_that_would_not(dead: Site, capsys: Any, monke
     assert "dark is still on: stuck" in capsys.readouterr().err
 
 
+def test_all_off_begins_with_what_the_others_need(dead: Site, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+
+    def fault(target: str) -> Fault:
+        def off(site: Site, memo: Memo) -> None:
+            order.append(target)
+
+        return Fault(name=target, target=target, does="", expect="", on=lambda site, memo: memo, off=off)
+
+    faults = {target: fault(target) for target in ("pagerduty/incident", "receivers/pagerduty", "server/valkey")}
+    monkeypatch.setattr(command, "FAULTS", faults)
+    for one in faults.values():
+        switch_on(dead, one)
+    assert command.run(["all", "off"], dead) == 0
+    assert order == ["server/valkey", "receivers/pagerduty", "pagerduty/incident"]
+
+
 def test_the_list_marks_what_is_on(dead: Site, capsys: Any) -> None:
     Ledger(dead).write({"receivers/slack": {"fault": "slack-down", "memo": {}}})
     assert command.run(["list"], dead) == 0

@@ -240,7 +240,7 @@ def test_people_are_paged_and_answered(site: Site, switched: Callable[[str], str
     def drill() -> dict[str, Any]:
         url = f"{site.url('receivers')}/slack/api/conversations.history"
         answer = httpx.get(url, params={"channel": "C0ALERTS01", "limit": 100}, headers=slack)
-        return next(one for one in answer.json()["messages"] if one["text"].startswith("[FIRING:1] SandboxDrill"))
+        return next(one for one in answer.json()["messages"] if one["text"].startswith("[FIRING:1] SandboxDrill-"))
 
     assert incident() == "triggered"
     assert "reply_count" not in drill()
