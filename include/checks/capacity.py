@@ -150,39 +150,47 @@ def judge_leaks(by_hour: Answer, *, limits: PerformanceLimits, now: datetime) ->
         yield _unknown(LEAKS, "memory_leaks", "containers", "no container reports its memory", by_hour)
         return
     leaking = [line for line in by_hour.series if _leaks([value for _, value in line.points], limits)]
-    for line in leaking:
-        first, last = line.points[0][1], line.points[-1][1]
-        yield Finding(
-            item=LEAKS,
-            check="memory_leaks",
-            subject=f"pod/{line.label('pod')}/{line.label('container')}",
-            severity=Severity.WARNING,
-            summary=f"memory rose every hour for {LEAK_HOURS} h, by {100 * (last / first - 1):.0f} % in all",
-            evidence={
-                **window(now, LEAK_HOURS * 3600),
-                "value": round(100 * (last / first - 1), 1),
-                "unit": "%",
-                "threshold": f"< {limits.leak_growth_warning_percent:g}",
-                "n": len(line.points),
-                "request": by_hour.query,
-            },
-            next_step="restart it before its limit, and look at what the last deploy keeps in memory",
-        )
+    yield from (_leak(line, by_hour, limits, now) for line in leaking)
     if not leaking:
-        yield Finding(
-            item=LEAKS,
-            check="memory_leaks",
-            subject="containers",
-            severity=Severity.OK,
-            summary=f"none of {len(by_hour.series)} containers' memory rose steadily for {LEAK_HOURS} h",
-            evidence={
-                **window(now, LEAK_HOURS * 3600),
-                "value": 0,
-                "unit": "containers",
-                "n": len(by_hour.series),
-                "request": by_hour.query,
-            },
-        )
+        yield _no_leak(by_hour, now)
+
+
+def _leak(line: Series, by_hour: Answer, limits: PerformanceLimits, now: datetime) -> Finding:
+    first, last = line.points[0][1], line.points[-1][1]
+    return Finding(
+        item=LEAKS,
+        check="memory_leaks",
+        subject=f"pod/{line.label('pod')}/{line.label('container')}",
+        severity=Severity.WARNING,
+        summary=f"memory rose every hour for {LEAK_HOURS} h, by {100 * (last / first - 1):.0f} % in all",
+        evidence={
+            **window(now, LEAK_HOURS * 3600),
+            "value": round(100 * (last / first - 1), 1),
+            "unit": "%",
+            "threshold": f"< {limits.leak_growth_warning_percent:g}",
+            "n": len(line.points),
+            "request": by_hour.query,
+        },
+        next_step="restart it before its limit, and look at what the last deploy keeps in memory",
+    )
+
+
+def _no_leak(by_hour: Answer, now: datetime) -> Finding:
+    n = len(by_hour.series)
+    return Finding(
+        item=LEAKS,
+        check="memory_leaks",
+        subject="containers",
+        severity=Severity.OK,
+        summary=f"none of {n} containers' memory rose steadily for {LEAK_HOURS} h",
+        evidence={
+            **window(now, LEAK_HOURS * 3600),
+            "value": 0,
+            "unit": "containers",
+            "n": n,
+            "request": by_hour.query,
+        },
+    )
 
 
 def _leaks(values: Sequence[float], limits: PerformanceLimits) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from include.checks.scale import Share, span, window
 from include.findings import Finding, Severity
-from include.probes.prometheus import Answer
+from include.probes.prometheus import Answer, Series
 from include.settings import BurnRate, PerformanceLimits
 
 LATENCY = "H-09"
@@ -132,36 +132,45 @@ def _sum(shares: Iterable[Share]) -> Share:
 
 def judge_windows(p95: Answer, *, limits: PerformanceLimits, now: datetime) -> Iterator[Finding]:
     """Name each service's worst step of the day, and how many steps hold no data."""
-    steps = limits.window_s // limits.step_s
     if not p95.series:
         yield _no_series(p95, limits)
-    for line in p95.series:
-        name = line.label(limits.service_label)
-        at, worst = max(line.points, key=lambda point: point[1])
-        slow = sum(value >= limits.p95_limit_s for _, value in line.points)
-        covered = min(100.0, 100 * len(line.points) / steps)
-        holes = covered < limits.coverage_warning_percent
-        yield Finding(
-            item=LATENCY_REVIEW,
-            check="p95_series",
-            subject=f"{name}/windows",
-            severity=Severity.WARNING if holes else Severity.INFO if slow else Severity.OK,
-            summary=(
-                f"p95 {worst:.2f} s in its worst {span(limits.step_s)}, {slow} of {len(line.points)} over the limit;"
-                f" {covered:.0f} % of the day has data"
-            ),
-            evidence={
-                **window(now, limits.window_s),
-                "value": round(worst, 4),
-                "unit": "s",
-                "threshold": f"< {limits.p95_limit_s:g}",
-                "n": len(line.points),
-                "worst_at": datetime.fromtimestamp(at, tz=now.tzinfo).isoformat(),
-                "covered_percent": round(covered, 1),
-                "request": p95.query,
-            },
-            next_step="why was nothing recorded in part of the day?" if holes else "",
-        )
+    frame = _Frame(limits=limits, now=now, window_s=limits.window_s, request=p95.query)
+    yield from (_windows_finding(frame, line) for line in p95.series)
+
+
+def _windows_finding(frame: _Frame, line: Series) -> Finding:
+    limits = frame.limits
+    at, worst = max(line.points, key=lambda point: point[1])
+    slow = sum(value >= limits.p95_limit_s for _, value in line.points)
+    covered = min(100.0, 100 * len(line.points) / (limits.window_s // limits.step_s))
+    holes = covered < limits.coverage_warning_percent
+    return Finding(
+        item=LATENCY_REVIEW,
+        check="p95_series",
+        subject=f"{line.label(limits.service_label)}/windows",
+        severity=Severity.WARNING if holes else Severity.INFO if slow else Severity.OK,
+        summary=(
+            f"p95 {worst:.2f} s in its worst {span(limits.step_s)}, {slow} of {len(line.points)} over the limit;"
+            f" {covered:.0f} % of the day has data"
+        ),
+        evidence={
+            **_seconds(frame, worst),
+            "n": len(line.points),
+            "worst_at": datetime.fromtimestamp(at, tz=frame.now.tzinfo).isoformat(),
+            "covered_percent": round(covered, 1),
+        },
+        next_step="why was nothing recorded in part of the day?" if holes else "",
+    )
+
+
+def _seconds(frame: _Frame, worst: float) -> Mapping[str, object]:
+    return {
+        **window(frame.now, frame.window_s),
+        "value": round(worst, 4),
+        "unit": "s",
+        "threshold": f"< {frame.limits.p95_limit_s:g}",
+        "request": frame.request,
+    }
 
 
 def _no_series(p95: Answer, limits: PerformanceLimits) -> Finding:
@@ -215,29 +224,38 @@ def judge_burn(
 ) -> Iterator[Finding]:
     """Judge one pair of windows: both must burn, so that neither a blip nor a fault that is over pages."""
     shares = [_sum(_error_shares(answer, limits).values()) for answer in (long, short)]
-    # Rounded, so that a burn of exactly the factor is not one of 14.399999.
-    burns = [round(100 * share.value / limits.error_percent, 9) if limits.error_percent else 0.0 for share in shares]
     enough = all(share.n >= limits.recent_min_requests for share in shares)
-    burning = enough and min(burns) >= rate.factor
+    burning = enough and min(_burn(share, limits) for share in shares) >= rate.factor
     severity = (Severity.CRITICAL if rate.pages else Severity.WARNING) if burning else Severity.OK
-    yield Finding(
+    frame = _Frame(limits=limits, now=now, window_s=rate.long_s, request=long.query)
+    yield _burn_finding(frame, rate, shares, severity)
+
+
+def _burn(share: Share, limits: PerformanceLimits) -> float:
+    # Rounded, so that a burn of exactly the factor is not one of 14.399999.
+    return round(100 * share.value / limits.error_percent, 9) if limits.error_percent else 0.0
+
+
+def _burn_finding(frame: _Frame, rate: BurnRate, shares: Sequence[Share], severity: Severity) -> Finding:
+    long, short = (_burn(share, frame.limits) for share in shares)
+    return Finding(
         item=ERRORS,
         check=f"burn_rate_{rate.long_s:.0f}s_{rate.short_s:.0f}s",
         subject=EVERYTHING,
         severity=severity,
         summary=(
-            f"error budget burns {burns[0]:.2g} times too fast over {span(rate.long_s)}"
-            f" and {burns[1]:.2g} over {span(rate.short_s)} (limit {rate.factor:g})"
+            f"error budget burns {long:.2g} times too fast over {span(rate.long_s)}"
+            f" and {short:.2g} over {span(rate.short_s)} (limit {rate.factor:g})"
         ),
         evidence={
-            **window(now, rate.long_s),
-            "value": round(burns[0], 3),
+            **window(frame.now, rate.long_s),
+            "value": round(long, 3),
             "unit": "x budget",
             "threshold": f"< {rate.factor:g} in both",
             "n": round(shares[0].n),
-            "short": round(burns[1], 3),
+            "short": round(short, 3),
             "short_n": round(shares[1].n),
-            "request": long.query,
+            "request": frame.request,
         },
         next_step=_step(severity, ERRORS_STEP),
     )

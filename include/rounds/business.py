@@ -53,6 +53,17 @@ def usage(prometheus: Prometheus, queries: Queries, *, now: datetime, weeks_back
 
 def numbers(limits: BusinessLimits, performance: PerformanceLimits) -> Iterator[Number]:
     """Return which numbers are judged, and how."""
+    yield from _of_the_database(limits)
+    yield Number(
+        item=API_USAGE,
+        check="api_requests",
+        subject="API requests",
+        unit="requests",
+        max_age_s=performance.sample_max_age_s,
+    )
+
+
+def _of_the_database(limits: BusinessLimits) -> Iterator[Number]:
     yield Number(
         item=USERS, check="active_users", subject="active users", unit="users", max_age_s=limits.active_users_max_age_s
     )
@@ -73,13 +84,6 @@ def numbers(limits: BusinessLimits, performance: PerformanceLimits) -> Iterator[
         max_age_s=limits.revenue_max_age_s,
         secret=True,
         both_ways=True,
-    )
-    yield Number(
-        item=API_USAGE,
-        check="api_requests",
-        subject="API requests",
-        unit="requests",
-        max_age_s=performance.sample_max_age_s,
     )
 
 

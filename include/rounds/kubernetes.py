@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from include.checks import usage, workloads
 from include.checks.inquiry import Question, inquire
-from include.findings import Report
+from include.findings import Finding, Report
 from include.probes import kubernetes as probe
-from include.probes.kubernetes import Reader
+from include.probes.kubernetes import Pod, Reader
 from include.settings import KubernetesLimits
 
 METRICS_STEP = "is metrics-server running? kubectl get apiservice v1beta1.metrics.k8s.io"
@@ -51,28 +51,19 @@ def round_kubernetes(
 def questions(namespace: str, limits: KubernetesLimits, now: datetime) -> list[Question]:
     """Return what is asked of the answers."""
     dated: dict[str, Any] = {"limits": limits, "now": now}
-    in_namespace = f"namespace/{namespace}"
+    ready = partial(workloads.judge_workloads, namespace=namespace)
+    inside = partial(_question, "H-05", f"namespace/{namespace}")
+
+    def healthy(pods: Sequence[Pod], before: Mapping[str, float]) -> Iterable[Finding]:
+        return workloads.judge_pods(pods, namespace=namespace, previous=before, **dated)
+
     return [
-        _question(
-            "H-05",
-            in_namespace,
-            "workloads_ready",
-            ["workloads"],
-            partial(workloads.judge_workloads, namespace=namespace),
-        ),
-        _question(
-            "H-05",
-            in_namespace,
-            "pods_healthy",
-            ["pods", "previous"],
-            lambda pods, before: workloads.judge_pods(
-                pods, namespace=namespace, previous=before, limits=limits, now=now
-            ),
-        ),
-        _question("H-05", in_namespace, "jobs_finished", ["jobs"], partial(workloads.judge_jobs, **dated)),
-        _question("H-05", in_namespace, "warning_events", ["events"], partial(workloads.judge_events, **dated)),
-        _question("H-05", in_namespace, "autoscalers", ["autoscalers"], workloads.judge_autoscalers),
-        _question("H-05", in_namespace, "disruption_budgets", ["budgets"], workloads.judge_budgets),
+        inside("workloads_ready", ["workloads"], ready),
+        inside("pods_healthy", ["pods", "previous"], healthy),
+        inside("jobs_finished", ["jobs"], partial(workloads.judge_jobs, **dated)),
+        inside("warning_events", ["events"], partial(workloads.judge_events, **dated)),
+        inside("autoscalers", ["autoscalers"], workloads.judge_autoscalers),
+        inside("disruption_budgets", ["budgets"], workloads.judge_budgets),
         _question("H-06", "nodes", "nodes_ready", ["nodes"], usage.judge_nodes),
         _question("H-06", "nodes", "node_usage", ["nodes", "node_usage"], partial(usage.judge_node_usage, **dated)),
         _question("H-07", "pods", "pod_usage", ["pods", "pod_usage"], partial(usage.judge_pod_usage, **dated)),

@@ -18,6 +18,8 @@ HOUR_S = 3600
 STEP = "check connections.prometheus; is Prometheus up?"
 Look = Callable[[], Answer]
 
+ask = partial(Question, subject="prometheus", next_step=STEP)
+
 
 def round_performance(
     prometheus: Prometheus, *, namespace: str, limits: PerformanceLimits, now: datetime, deadline_s: float
@@ -71,76 +73,50 @@ def windows(limits: PerformanceLimits) -> list[int]:
 
 def questions(limits: PerformanceLimits, now: datetime) -> Iterator[Question]:
     """Return what is asked of the answers."""
-    ask = partial(Question, subject="prometheus", next_step=STEP)
-    dated: dict[str, Any] = {"limits": limits, "now": now}
-    yield ask(
-        item="H-10", check="samples_fresh", needs=("age",), judge=partial(performance.judge_freshness, limits=limits)
-    )
-    yield ask(
-        item="H-09", check="latency", needs=("within", "answered"), judge=partial(performance.judge_latency, **dated)
-    )
-    yield ask(item="F-02", check="p95_series", needs=("p95_series",), judge=partial(performance.judge_windows, **dated))
-    yield ask(
-        item="H-10",
-        check="errors",
-        needs=(f"codes_{limits.window_s}",),
-        judge=partial(performance.judge_errors, **dated),
-    )
+    yield from _day(limits, now)
     yield from _recent(limits, now)
     yield from _burns(limits, now)
-    yield ask(
-        item="H-12",
-        check="queue_day",
-        needs=("queue_p95", "queue_peak", "queue_age"),
-        judge=partial(capacity.judge_queue_day, **dated),
-    )
-    yield ask(
-        item="H-12",
-        check="queue_growth",
-        needs=("queue_now", "queue_growth"),
-        judge=partial(capacity.judge_queue_growth, **dated),
-    )
+    yield from _queue(limits, now)
     yield from _nodes_and_pods(limits, now)
-    yield ask(
-        item="H-16",
-        check="api_usage",
-        needs=("keys", "keys_before", "talkers"),
-        judge=partial(performance.judge_usage, **dated),
-    )
+    judge = partial(performance.judge_usage, limits=limits, now=now)
+    yield ask(item="H-16", check="api_usage", needs=("keys", "keys_before", "talkers"), judge=judge)
+
+
+def _day(limits: PerformanceLimits, now: datetime) -> Iterator[Question]:
+    dated: dict[str, Any] = {"limits": limits, "now": now}
+    fresh = partial(performance.judge_freshness, limits=limits)
+    latency, errors = partial(performance.judge_latency, **dated), partial(performance.judge_errors, **dated)
+    yield ask(item="H-10", check="samples_fresh", needs=("age",), judge=fresh)
+    yield ask(item="H-09", check="latency", needs=("within", "answered"), judge=latency)
+    yield ask(item="F-02", check="p95_series", needs=("p95_series",), judge=partial(performance.judge_windows, **dated))
+    yield ask(item="H-10", check="errors", needs=(f"codes_{limits.window_s}",), judge=errors)
 
 
 def _recent(limits: PerformanceLimits, now: datetime) -> Iterator[Question]:
-    ask = partial(Question, subject="prometheus", next_step=STEP)
     for seconds in limits.recent_s:
         dated: dict[str, Any] = {"limits": limits, "now": now, "window_s": seconds}
-        yield ask(
-            item="H-09",
-            check=f"latency_{seconds}s",
-            needs=(f"within_{seconds}", f"answered_{seconds}"),
-            judge=partial(performance.judge_recent_latency, **dated),
-        )
-        yield ask(
-            item="H-10",
-            check=f"errors_{seconds}s",
-            needs=(f"codes_{seconds}",),
-            judge=partial(performance.judge_recent_errors, **dated),
-        )
+        latency = partial(performance.judge_recent_latency, **dated)
+        errors = partial(performance.judge_recent_errors, **dated)
+        both = (f"within_{seconds}", f"answered_{seconds}")
+        yield ask(item="H-09", check=f"latency_{seconds}s", needs=both, judge=latency)
+        yield ask(item="H-10", check=f"errors_{seconds}s", needs=(f"codes_{seconds}",), judge=errors)
 
 
 def _burns(limits: PerformanceLimits, now: datetime) -> Iterator[Question]:
     for rate in limits.burn_rates:
-        yield Question(
-            item="H-10",
-            check=f"burn_rate_{rate.factor:g}",
-            subject="prometheus",
-            needs=(f"codes_{rate.long_s:.0f}", f"codes_{rate.short_s:.0f}"),
-            judge=partial(performance.judge_burn, rate=rate, limits=limits, now=now),
-            next_step=STEP,
-        )
+        needs = (f"codes_{rate.long_s:.0f}", f"codes_{rate.short_s:.0f}")
+        judge = partial(performance.judge_burn, rate=rate, limits=limits, now=now)
+        yield ask(item="H-10", check=f"burn_rate_{rate.factor:g}", needs=needs, judge=judge)
+
+
+def _queue(limits: PerformanceLimits, now: datetime) -> Iterator[Question]:
+    dated: dict[str, Any] = {"limits": limits, "now": now}
+    day, growth = partial(capacity.judge_queue_day, **dated), partial(capacity.judge_queue_growth, **dated)
+    yield ask(item="H-12", check="queue_day", needs=("queue_p95", "queue_peak", "queue_age"), judge=day)
+    yield ask(item="H-12", check="queue_growth", needs=("queue_now", "queue_growth"), judge=growth)
 
 
 def _nodes_and_pods(limits: PerformanceLimits, now: datetime) -> Iterator[Question]:
-    ask = partial(Question, subject="prometheus", next_step=STEP)
     dated: dict[str, Any] = {"limits": limits, "now": now}
     for resource in ("cpu", "memory"):
         judge = partial(capacity.judge_node_day, resource=resource, **dated)

@@ -28,22 +28,15 @@ def round_postgres(server: Server, *, limits: PostgresLimits, now: datetime, dea
             stuck_floor_s=limits.stuck_floor_s,
         ),
     }
+    return inquire("postgres", looks, questions(limits), deadline_s=deadline_s)
+
+
+def questions(limits: PostgresLimits) -> list[Question]:
+    """Return what is asked of the answers."""
     ask = partial(Question, next_step=STEP)
-    questions = [
-        ask(
-            item="H-08",
-            check="session",
-            subject="sessions",
-            needs=("vitals",),
-            judge=partial(judge_vitals, limits=limits),
-        ),
+    vitals, workflows = partial(judge_vitals, limits=limits), partial(judge_workflows, limits=limits)
+    return [
+        ask(item="H-08", check="session", subject="sessions", needs=("vitals",), judge=vitals),
         ask(item="H-08", check="write_probe", subject="ops_probe.writable", needs=("writing",), judge=judge_writing),
-        ask(
-            item="H-11",
-            check="workflow_success",
-            subject="workflows",
-            needs=("workflows",),
-            judge=partial(judge_workflows, limits=limits),
-        ),
+        ask(item="H-11", check="workflow_success", subject="workflows", needs=("workflows",), judge=workflows),
     ]
-    return inquire("postgres", looks, questions, deadline_s=deadline_s)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 from include.checks import redis as check
 from include.checks.inquiry import Question, inquire
-from include.findings import Report
+from include.findings import Finding, Report
 from include.probes import redis as probe
 from include.settings import RedisLimits
 
@@ -30,24 +30,18 @@ def round_redis(
         "queue": lambda: probe.queue(client, limits.queue),
         "previous": previous,
     }
-    questions = [
-        Question(
-            item="H-05",
-            check="server",
-            subject="redis",
-            needs=("server", "previous"),
-            judge=lambda server, before: check.judge_server(
-                server, limits=limits, evicted_before=before.get(EVICTIONS)
-            ),
-            next_step=STEP,
-        ),
-        Question(
-            item="H-12",
-            check="queue_depth",
-            subject=limits.queue,
-            needs=("queue",),
-            judge=partial(check.judge_queue, limits=limits, now=now),
-            next_step=STEP,
-        ),
+    return inquire("redis", looks, questions(limits, now), deadline_s=deadline_s)
+
+
+def questions(limits: RedisLimits, now: datetime) -> list[Question]:
+    """Return what is asked of the answers."""
+    ask = partial(Question, next_step=STEP)
+    queue = partial(check.judge_queue, limits=limits, now=now)
+
+    def server(seen: probe.Server, before: Mapping[str, float]) -> Iterable[Finding]:
+        return check.judge_server(seen, limits=limits, evicted_before=before.get(EVICTIONS))
+
+    return [
+        ask(item="H-05", check="server", subject="redis", needs=("server", "previous"), judge=server),
+        ask(item="H-12", check="queue_depth", subject=limits.queue, needs=("queue",), judge=queue),
     ]
-    return inquire("redis", looks, questions, deadline_s=deadline_s)
