@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What a shell happens to hold is no order to use it: only `make up KUBECONFIG=…` and the like are.
 define own
 ifeq ($$(origin $(1)),command line)
-export OWN_$(1) := $$($(1))
+export OWN_$(1) := $$(value $(1))
 endif
 unexport $(1)
 endef
@@ -48,7 +48,7 @@ doctor: install  ## every connection, right and setting of ENV=sandbox|staging|p
 	@$(if $(filter-out sandbox,$(ENV)),OPS_ENVIRONMENT=$(ENV) PYTHONPATH=.:plugins $(PY) -m sre.doctor,$(PY) -m sandbox run sre.doctor)
 
 evidence: install  ## export the evidence FROM=… TO=… for an auditor, and verify its chain
-	@$(PY) -m sandbox run include.ops.evidence $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO))
+	@$(if $(OPS_DSN),$(PY) -m,$(PY) -m sandbox run) include.ops.evidence $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO))
 
 check: install  ## format, lint, types, and the fast tests
 	@.venv/bin/ruff format --check .

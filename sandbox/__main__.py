@@ -21,7 +21,7 @@ from sandbox.component import SetupError
 from sandbox.components.airflow import USERS, environment
 from sandbox.components.postgres import dsn
 from sandbox.platform import Platform
-from sandbox.site import PORTS, PROJECT, Site, default_state
+from sandbox.site import PORTS, PROJECT, Site, bypass_proxies, default_state, free_ports
 
 FIRST_RUNBOOK = "daily_health_check"
 NEEDED_GB = 3
@@ -35,6 +35,7 @@ def main() -> None:
         "status": status,
         "run": lambda: run(*rest),
     }
+    bypass_proxies()
     parser = argparse.ArgumentParser(prog="sandbox", description=__doc__)
     parser.add_argument("command", choices=commands)
     chosen, rest = parser.parse_known_args()
@@ -42,6 +43,8 @@ def main() -> None:
         sys.exit(commands[chosen.command]())
     except SetupError as error:
         sys.exit(f"\n{error}")
+    except httpx.HTTPError as error:
+        sys.exit(f"\nAirflow or a receiver did not answer as it should: {error}; `make status` says which part is down")
     except KeyboardInterrupt:
         sys.exit("\ninterrupted; `make status` says what runs, `make down` stops it")
 
@@ -89,7 +92,7 @@ def run(module: str, *arguments: str) -> int:
 
 def _chosen_site() -> Site:
     state = default_state()
-    ports = {name: _port(name, usual) for name, usual in PORTS.items()}
+    ports = {name: _port(name, usual) for name, usual in _usual_ports(state).items()}
     _refuse_full_disk(state)
     site = Site.create(state, ports)
     own.remember(site)
@@ -105,6 +108,15 @@ def _existing_site() -> Site:
         return Site.load(default_state())
     except FileNotFoundError:
         raise SetupError("nothing was ever started from this checkout; `make up` does it") from None
+
+
+def _usual_ports(state: Path) -> Mapping[str, int]:
+    """Return the ports of the last start, of the table at the first one, or free ones where these are asked for."""
+    if (choice := os.environ.get("PORTS")) not in {None, "", "free"}:
+        raise SetupError(f"PORTS is {choice!r}; write PORTS=free, or PORT_AIRFLOW=… and the like for single ones")
+    if (state / "site.json").exists():
+        return {**PORTS, **Site.load(state).ports}
+    return free_ports() if choice else PORTS
 
 
 def _port(name: str, usual: int) -> int:
@@ -143,13 +155,15 @@ def _say_where_to_look(site: Site, airflow: Airflow, run: dict[str, object]) -> 
     print(f"Logins      {'   '.join(f'{name} ({role})' for name, role in USERS.items())}")
     print(f"            the password of each is in {site.state}/secrets/airflow-<name>")
     print("\nWhat it said in Slack:\n")
-    print(indent(_newest_report(site), "    "), end="\n\n")
+    print(indent(_report_of(site, run_id), "    "), end="\n\n")
 
 
-def _newest_report(site: Site) -> str:
+def _report_of(site: Site, run_id: str) -> str:
+    """Return what stands in Slack about this run, and no other run's words."""
     answer = httpx.get(f"{site.url('receivers')}/_recorded/slack", timeout=5).raise_for_status().json()
-    posts = (request["body"] for request in answer["recorded"] if request["path"].endswith("chat.postMessage"))
-    return next((post["text"] for post in reversed([*posts]) if "thread_ts" not in post), "nothing: see the run's log")
+    posts = [request["body"] for request in answer["recorded"] if request["path"].endswith("chat.postMessage")]
+    of_this_run = [post["text"] for post in posts if run_id in str(post.get("blocks")) and "thread_ts" not in post]
+    return str(of_this_run[-1]) if of_this_run else "nothing; the log of the run's task publish_report says why"
 
 
 if __name__ == "__main__":

@@ -131,22 +131,25 @@ class Platform:
 
     def _refuse_taken_ports(self) -> None:
         running = self.supervisor.states() if self.supervisor.running else {}
-        for component in self.components.values():
-            if running.get(component.name) != "RUNNING":
-                for port in component.ports:
-                    _refuse_taken(port, self.site.ports[port])
+        starting = (component for component in self.components.values() if running.get(component.name) != "RUNNING")
+        taken = [name for component in starting for name in component.ports if _taken(self.site.ports[name])]
+        if taken:
+            named = ", ".join(f"{self.site.ports[name]} ({name})" for name in taken)
+            ways = " ".join(f"PORT_{name.upper()}=…" for name in taken)
+            raise SetupError(
+                f"port {named} in use: if another checkout or a killed start holds it, `make down` there;"
+                f" else choose others with `make up {ways}`, or let us choose all with `make up PORTS=free`"
+            )
 
 
-def _refuse_taken(name: str, port: int) -> None:
+def _taken(port: int) -> bool:
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("127.0.0.1", port))
         except OSError:
-            raise SetupError(
-                f"port {port} ({name}) is in use by another program: stop that one,"
-                f" or choose a free port with `make up PORT_{name.upper()}=…`"
-            ) from None
+            return True
+    return False
 
 
 @contextmanager

@@ -47,7 +47,7 @@ class Site:
 
     @classmethod
     def create(cls, state: Path, ports: Mapping[str, int]) -> Site:
-        """Make the folder, or find it; the ports of an earlier start stay unless other ones are asked for."""
+        """Make the folder, or find it, and keep its ports."""
         state.mkdir(parents=True, exist_ok=True)
         state.chmod(0o711)  # an unprivileged PostgreSQL passes through to its own folder; nobody else lists it
         site = cls(state, dict(ports))
@@ -60,9 +60,9 @@ class Site:
         return cls(state, json.loads((state / "site.json").read_text())["ports"])
 
     def path(self, *parts: str) -> Path:
-        """Return a path below the state folder; its parent exists."""
+        """Return a path below the state folder; its parent exists, and is ours alone if it was not there."""
         path = self.state.joinpath(*parts)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return path
 
     def folder(self, *parts: str, mode: int = 0o700) -> Path:
@@ -99,11 +99,18 @@ def _write_once(path: Path, text: str) -> None:
 def default_state() -> Path:
     """Return the state folder of this checkout: two clones on one machine do not share one."""
     if chosen := os.environ.get("SANDBOX_STATE"):
-        return Path(chosen)
+        return Path(chosen).expanduser().resolve()
     name = f"ai-orchestrator-sandbox/{hashlib.sha256(str(PROJECT).encode()).hexdigest()[:8]}"
     if os.geteuid() == 0:
         return Path("/var/lib") / name  # root's home is closed to the unprivileged user that PostgreSQL needs
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / name
+
+
+def bypass_proxies() -> None:
+    """Let loopback be reached directly whatever proxy the machine uses; every HTTP client reads these variables."""
+    for variable in ("NO_PROXY", "no_proxy"):
+        named = [name for name in os.environ.get(variable, "").split(",") if name]
+        os.environ[variable] = ",".join(dict.fromkeys([*named, "127.0.0.1", "localhost"]))
 
 
 def cache() -> Path:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
@@ -40,7 +41,7 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 serverurl=unix://{socket}
 
 [include]
-files={state}/programs/*.conf
+files=programs/*.conf
 """
 
 _PROGRAM = """\
@@ -91,7 +92,9 @@ class Supervisor:
         user = "user=root\n" if os.geteuid() == 0 else ""
         _write_private(config, _DAEMON.format(state=self.site.state, socket=self._socket, user=user))
         command = [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(config)]
-        subprocess.run(command, check=True, cwd="/", env=_base(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        began = subprocess.run(command, check=False, cwd="/", env=_base(), capture_output=True, text=True)
+        if began.returncode:
+            raise SetupError(f"supervisord did not start: {(began.stderr or began.stdout).strip()[-300:]}")
         self._wait_for_answer()
 
     def run(self, component: Component) -> None:
@@ -128,14 +131,23 @@ class Supervisor:
             return int(self._call("getProcessInfo", name)["pid"])
 
     def stop(self) -> None:
-        """Stop every process, the last started first, then the daemon; return when all are gone."""
-        if not self.running:
-            return
-        daemon = self._call("getPID")
-        with self._lock, suppress(OSError, HTTPException):
-            self._call("shutdown")
-        _wait_until_gone(daemon)
+        """Stop every process, then the daemon, then whatever a daemon that died left behind; return when all are gone."""
+        if self.running:
+            daemon = self._call("getPID")
+            with self._lock, suppress(OSError, HTTPException):
+                self._call("shutdown")
+            _wait_until_gone([daemon])
+        orphans = self.orphans()
+        _signal(orphans, signal.SIGTERM)
+        _wait_until_gone(orphans)
         self._socket.unlink(missing_ok=True)
+
+    def orphans(self) -> list[int]:
+        """Return the processes of this site that no daemon looks after: each carries the state folder in its environment."""
+        if self.running:
+            return []
+        mark = f"SANDBOX_STATE={self.site.state}".encode()
+        return [int(process.name) for process in Path("/proc").glob("[0-9]*") if _started_by_us(process, mark)]
 
     def _replace(self, name: str) -> None:
         with _Ignoring(Faults.NOT_RUNNING, Faults.BAD_NAME):
@@ -222,11 +234,26 @@ def _write_private(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def _wait_until_gone(pid: int) -> None:
+def _started_by_us(process: Path, mark: bytes) -> bool:
+    try:
+        environment = (process / "environ").read_bytes().split(b"\0")
+    except OSError:  # it ended, or is somebody else's
+        return False
+    return mark in environment and b"SUPERVISOR_ENABLED=1" in environment
+
+
+def _signal(processes: Iterable[int], number: signal.Signals) -> None:
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.kill(process, number)
+
+
+def _wait_until_gone(processes: Iterable[int]) -> None:
     deadline = time.monotonic() + 3 * STOP_WITHIN_S
-    while Path(f"/proc/{pid}").exists():
+    while left := [process for process in processes if Path(f"/proc/{process}").exists()]:
         if time.monotonic() > deadline:
+            _signal(left, signal.SIGKILL)
             raise SetupError(
-                f"supervisord (process {pid}) did not stop within {3 * STOP_WITHIN_S} s; look at it with ps"
+                f"processes {left} did not stop within {3 * STOP_WITHIN_S} s and were killed; look with ps"
             )
         time.sleep(0.1)

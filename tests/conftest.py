@@ -12,13 +12,16 @@ import pytest
 
 from sandbox import own
 from sandbox.platform import Platform, components
-from sandbox.site import Site, free_ports
+from sandbox.site import Site, bypass_proxies, free_ports
 from tests.proof import Proof
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--proof-full`: the N that the claims name, instead of a small one."""
     parser.addoption("--proof-full", action="store_true", help="run the proofs with their full N and write docs/proof")
+
+
+bypass_proxies()
 
 
 @pytest.fixture

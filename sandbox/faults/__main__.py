@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from sandbox.faults.catalogue import FAULTS
 from sandbox.faults.fault import Fault, FaultError, Ledger, switch_off, switch_on
-from sandbox.site import Site, default_state
+from sandbox.site import Site, bypass_proxies, default_state
 
 USAGE = "usage: python -m sandbox.faults list | <name> on | <name> off | all off"
 
@@ -63,6 +63,7 @@ def run(words: Sequence[str], site: Site | None) -> int:
 
 def main() -> int:
     """Run, and turn a refusal into one line."""
+    bypass_proxies()
     try:
         site = Site.load(default_state())
     except FileNotFoundError:

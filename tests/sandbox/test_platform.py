@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -96,8 +97,31 @@ def test_a_port_in_use_is_named_with_the_way_out(place: Site, known: dict[str, C
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", place.ports["airflow"]))
         listener.listen()
-        with pytest.raises(SetupError, match=r"port \d+ \(airflow\) is in use .* `make up PORT_AIRFLOW=…`"):
+        with pytest.raises(SetupError, match=r"port \d+ \(airflow\) in use: .* `make up PORT_AIRFLOW=…`"):
             Platform(place, say=lambda line: None).start()
+
+
+def test_what_a_killed_daemon_left_is_stopped_too(place: Site, known: dict[str, Component]) -> None:
+    known["a"] = sleeper("a")
+    with running(place, say=lambda line: None) as started:
+        left, daemon = started.supervisor.pid("a"), int(place.path("supervisord.pid").read_text())
+        os.kill(daemon, signal.SIGKILL)
+        started.stop()
+        assert not Path(f"/proc/{left}").exists()
+
+
+def test_a_state_folder_may_have_a_space_in_its_name(tmp_path: Path, known: dict[str, Component]) -> None:
+    known["a"] = sleeper("a")
+    with running(Site.create(tmp_path / "a b", free_ports()), say=lambda line: None) as started:
+        assert started.supervisor.states() == {"a": "RUNNING"}
+
+
+def test_a_second_start_keeps_the_ports_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SANDBOX_STATE", str(tmp_path))
+    monkeypatch.setenv("PORT_AIRFLOW", "18081")
+    assert command._chosen_site().ports["airflow"] == 18081
+    monkeypatch.delenv("PORT_AIRFLOW")
+    assert command._chosen_site().ports["airflow"] == 18081
 
 
 @pytest.mark.parametrize("value", ["http", "80", "70000", "-1", "8080\n"])
