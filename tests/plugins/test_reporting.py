@@ -214,3 +214,19 @@ def test_without_evidence_the_report_is_safe_and_the_check_tries_again(world: Wo
     with pytest.raises(TransientError, match="evidence"):
         trial(HEALTHY).execute(given)
     assert "return_value" in given["ti"].xcom
+
+
+def test_a_check_whose_evidence_could_not_be_kept_makes_the_run_red_and_says_so(world: World) -> None:
+    given = context()
+    world.evidence.down = True
+    with pytest.raises(TransientError):
+        trial(HEALTHY).execute(given)
+    world.evidence.down = False
+    pushed = Report.from_json(given["ti"].xcom["return_value"])
+    assert [(each.check, each.item, each.severity.name) for each in pushed.findings] == [
+        ("ready", "H-05", "OK"),
+        ("evidence_kept", "H-05", "UNKNOWN"),
+    ]
+    with pytest.raises(VerdictError, match="1 unknown"):
+        publish(check_trial=pushed).execute(context())
+    assert "what was found is not in the evidence" in world.slack.posted["1.0"][0].text

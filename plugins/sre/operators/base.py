@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,13 @@ class CheckOperator(BaseOperator):
         self.log.info("%s", text.render(report))
         # Pushed by hand: a task that fails pushes no return value, and a report of blindness is a report.
         context["ti"].xcom_push(key=RETURN_VALUE, value=report.to_json())
-        self.keep(report, context)
+        try:
+            self.keep(report, context)
+        except Exception as error:
+            # Our failure is told by the report alone, so the report must not read as if all were well.
+            unkept = _unkept(report, self.item, looking.blind(error))
+            context["ti"].xcom_push(key=RETURN_VALUE, value=unkept.to_json())
+            raise
         complain(report)
 
     def report(self, context: Context) -> Report:
@@ -88,6 +95,13 @@ def complain(report: Report) -> None:
     reasons = "; ".join(f"{finding.subject}: {finding.blind.reason}" for finding in report.blind if finding.blind)
     transient = any(finding.blind.transient for finding in report.blind if finding.blind)
     raise (TransientError if transient else PermanentError)(f"could not look at all of {report.source}: {reasons}")
+
+
+def _unkept(report: Report, item: str, why: Blind) -> Report:
+    """Add that nobody will be able to look it up."""
+    finding = Finding.unseen(item=item, check="evidence_kept", subject=report.source, blind=why)
+    said = replace(finding, summary=f"what was found is not in the evidence: {why.reason}")
+    return replace(report, findings=(*report.findings, said))
 
 
 def _nothing(report: Report, item: str, check: str) -> Report:
