@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
@@ -23,6 +23,7 @@ from sandbox.component import Component, SetupError
 from sandbox.site import PROJECT, Site
 
 STOP_WITHIN_S = 20
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _DAEMON = """\
 [supervisord]
@@ -96,6 +97,7 @@ class Supervisor:
         if began.returncode:
             raise SetupError(f"supervisord did not start: {(began.stderr or began.stdout).strip()[-300:]}")
         self._wait_for_answer()
+        self.site.path("boot_id").write_text(BOOT_ID.read_text())
 
     def run(self, component: Component) -> None:
         """Start the component's process; nothing when it runs already with the same command and environment."""
@@ -136,18 +138,27 @@ class Supervisor:
             daemon = self._call("getPID")
             with self._lock, suppress(OSError, HTTPException):
                 self._call("shutdown")
-            _wait_until_gone([daemon])
-        orphans = self.orphans()
-        _signal(orphans, signal.SIGTERM)
-        _wait_until_gone(orphans)
+            _wait_until_gone(daemon)
+        _end(self.orphans())
         self._socket.unlink(missing_ok=True)
 
     def orphans(self) -> list[int]:
-        """Return the processes of this site that no daemon looks after: each carries the state folder in its environment."""
+        """Return the processes of this site that no daemon looks after any more."""
         if self.running:
             return []
         mark = f"SANDBOX_STATE={self.site.state}".encode()
-        return [int(process.name) for process in Path("/proc").glob("[0-9]*") if _started_by_us(process, mark)]
+        return [
+            int(process.name)
+            for process in Path("/proc").glob("[0-9]*")
+            if _session(process) == self._last_session() or _started_by_us(process, mark)
+        ]
+
+    def _last_session(self) -> int | None:
+        # Programs that write their own title lose their environment; the daemon's session they keep. A number of
+        # before the last boot means nothing.
+        pid, boot = self.site.path("supervisord.pid"), self.site.path("boot_id")
+        same_boot = boot.exists() and boot.read_text() == BOOT_ID.read_text()
+        return int(pid.read_text()) if same_boot and pid.exists() else None
 
     def _replace(self, name: str) -> None:
         with _Ignoring(Faults.NOT_RUNNING, Faults.BAD_NAME):
@@ -234,6 +245,13 @@ def _write_private(path: Path, text: str) -> None:
     path.write_text(text)
 
 
+def _session(process: Path) -> int | None:
+    try:
+        return os.getsid(int(process.name))
+    except ProcessLookupError:
+        return None
+
+
 def _started_by_us(process: Path, mark: bytes) -> bool:
     try:
         environment = (process / "environ").read_bytes().split(b"\0")
@@ -242,18 +260,30 @@ def _started_by_us(process: Path, mark: bytes) -> bool:
     return mark in environment and b"SUPERVISOR_ENABLED=1" in environment
 
 
-def _signal(processes: Iterable[int], number: signal.Signals) -> None:
-    for process in processes:
-        with suppress(ProcessLookupError):
-            os.kill(process, number)
+def _end(processes: list[int]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for process in processes:
+            with suppress(ProcessLookupError):
+                os.kill(process, number)
+        processes = _left_after(processes, STOP_WITHIN_S)
 
 
-def _wait_until_gone(processes: Iterable[int]) -> None:
-    deadline = time.monotonic() + 3 * STOP_WITHIN_S
-    while left := [process for process in processes if Path(f"/proc/{process}").exists()]:
+def _left_after(processes: list[int], seconds: float) -> list[int]:
+    deadline = time.monotonic() + seconds
+    while left := [process for process in processes if _alive(process)]:
         if time.monotonic() > deadline:
-            _signal(left, signal.SIGKILL)
-            raise SetupError(
-                f"processes {left} did not stop within {3 * STOP_WITHIN_S} s and were killed; look with ps"
-            )
+            break
         time.sleep(0.1)
+    return left
+
+
+def _alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _wait_until_gone(pid: int) -> None:
+    if _left_after([pid], 3 * STOP_WITHIN_S):
+        raise SetupError(f"supervisord (process {pid}) did not stop within {3 * STOP_WITHIN_S} s; look at it with ps")

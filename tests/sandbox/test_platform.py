@@ -15,6 +15,7 @@ from sandbox import own, platform
 from sandbox.component import Component, NotReadyError, SetupError
 from sandbox.platform import Platform, running, with_needs
 from sandbox.site import PORTS, Site, free_ports
+from sandbox.supervise import _alive
 
 SLEEP = ["sleep", "600"]
 
@@ -107,7 +108,7 @@ def test_what_a_killed_daemon_left_is_stopped_too(place: Site, known: dict[str, 
         left, daemon = started.supervisor.pid("a"), int(place.path("supervisord.pid").read_text())
         os.kill(daemon, signal.SIGKILL)
         started.stop()
-        assert not Path(f"/proc/{left}").exists()
+        assert not _alive(left)
 
 
 def test_a_state_folder_may_have_a_space_in_its_name(tmp_path: Path, known: dict[str, Component]) -> None:
