@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from include.findings import Blind, Finding, Report
+from include.looking import blind as blinded
 from include.looking import look
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,15 +34,27 @@ class Question:
     next_step: str = ""
 
     def answer(self, answers: Mapping[str, Any]) -> Iterator[Finding]:
-        """Judge, or say why that cannot be done."""
+        """Judge, or say why that cannot be done; what was judged before a judge failed still counts."""
         given = [answers[name] for name in self.needs]
         blind = next((each for each in given if isinstance(each, Blind)), None)
         if blind:
-            yield Finding.unseen(
-                item=self.item, check=self.check, subject=self.subject, blind=blind, next_step=self.next_step
-            )
-        else:
+            yield self._unseen(blind)
+            return
+        try:
             yield from self.judge(*given)
+        except Exception as error:
+            log.exception("the judge of %s failed", self.check)
+            yield self._unseen(_unjudged(error))
+
+    def _unseen(self, blind: Blind) -> Finding:
+        return Finding.unseen(
+            item=self.item, check=self.check, subject=self.subject, blind=blind, next_step=self.next_step
+        )
+
+
+def _unjudged(error: Exception) -> Blind:
+    blind = blinded(error)
+    return replace(blind, reason=f"what came back could not be judged ({blind.reason}); the task's log has the rest")
 
 
 def inquire(

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from typing import Any
+
+import pytest
 
 from include.checks.inquiry import Question, inquire
 from include.errors import ConfigurationError, TransientError
@@ -58,3 +61,18 @@ def test_a_source_that_is_dark_says_so_once_an_item() -> None:
 def test_every_finding_says_whom_it_is_from() -> None:
     report = inquire("redis", {"a": lambda: "a"}, [question("a")], deadline_s=1)
     assert report.findings[0].evidence["source"] == "redis"
+
+
+def test_a_judge_that_fails_blinds_its_own_question_and_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    def stumbles(answer: str) -> Iterator[Finding]:
+        yield from fine(answer)
+        raise KeyError("allocatable")
+
+    asked = [question("nodes", judge=stumbles), question("pods")]
+    with caplog.at_level(logging.ERROR):
+        report = inquire("kubernetes", {"pods": lambda: "pods", "nodes": lambda: "nodes"}, asked, deadline_s=1)
+    said_before, blind, other = report.findings
+    assert (said_before.severity, other.subject, other.severity) == (Severity.OK, "pods", Severity.OK)
+    assert (blind.subject, blind.severity) == ("nodes", Severity.UNKNOWN)
+    assert "KeyError: 'allocatable'" in report.blind[0].summary
+    assert "Traceback" in caplog.text
