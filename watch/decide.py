@@ -20,7 +20,7 @@ COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 
 @dataclass(frozen=True)
 class Span:
-    """When a DAG left its first and its newest evidence."""
+    """When a DAG came to its first and to its newest verdict."""
 
     first: datetime
     newest: datetime

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 GAUGES = {  # name -> label, help
     "watch_run_overdue_seconds": ("dag_id", "How long ago a run's grace ended with no proof of it; 0 when it ran."),
     "watch_last_due_timestamp_seconds": ("dag_id", "The newest slot of the schedule."),
-    "watch_last_evidence_timestamp_seconds": ("dag_id", "The newest evidence; absent when there is none."),
+    "watch_last_evidence_timestamp_seconds": ("dag_id", "The newest verdict; absent when there is none."),
     "watch_airflow_component_up": ("component", "Whether it lives; all but api_server are absent when that is down."),
     "watch_dag_paused": ("dag_id", "Whether an expected DAG is paused."),
     "watch_dag_missing": ("dag_id", "Whether Airflow does not know an expected DAG."),

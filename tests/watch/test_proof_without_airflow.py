@@ -67,10 +67,10 @@ class Night:
         return recorded
 
     def prove(self, dag_id: str) -> None:
-        """Leave the evidence that a late run leaves."""
+        """Leave the verdict that a late run leaves."""
         row = {
-            "item": "B-01", "check": "backup_good", "subject": "database/orchestrator", "verdict": "OK", "summary": "restored",
-            "dag_id": dag_id, "task_id": "verify_backup", "run_id": "manual__late", "try_number": 1, "code_version": "test",
+            "item": "B-01", "check": "verdict", "subject": "run", "verdict": "OK", "summary": "restored",
+            "dag_id": dag_id, "task_id": "publish_report", "run_id": "manual__late", "try_number": 1, "code_version": "test",
             "observed_at": self.now().isoformat(),
         }  # fmt: skip
         with connect(self.site, "ops_evidence_writer", "ops", "postgres-ops") as connection:

@@ -12,10 +12,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from include.errors import ConfigurationError, TransientError
+from include.findings import Finding, Severity
+from include.ops.evidence import Evidence, Try, append
+from include.ops.migrate import migrate
 from sandbox.site import PROJECT
 from watch.clock import Clock
 from watch.expected import load
@@ -99,6 +103,7 @@ def settings(tmp_path: Path) -> Callable[..., WatchSettings]:
 
 
 RUNS = load(EXPECTED_RUNS)[:1]
+NOW = datetime.now(UTC) - timedelta(minutes=1)
 
 
 def test_the_health_of_each_component_is_shown(airflow: tuple[Airflow, str], settings: Any) -> None:
@@ -162,6 +167,27 @@ def test_an_airflow_that_will_not_tell_is_not_taken_for_healthy(
 def test_an_ops_database_that_does_not_answer_is_an_error_and_not_zero_seconds_overdue(settings: Any) -> None:
     with pytest.raises(TransientError, match="evidence cannot be read"):
         EvidenceSource(settings(), RUNS, Clock()).look()
+
+
+@pytest.mark.integration
+def test_only_a_verdict_proves_that_a_run_looked(empty_ops: Callable[[str], str], settings: Any) -> None:
+    migrate(empty_ops("ops_owner"))
+    source = EvidenceSource(settings(evidence_dsn=empty_ops("ops_evidence_reader")), RUNS, Clock())
+    with psycopg.connect(empty_ops("ops_evidence_writer"), autocommit=True) as ops:
+        append(ops, [row("slot", "run", "skipped: missed slot"), row("ready", "deployment/worker", "4 of 6 ready")])
+        assert newest(source) == []
+        append(ops, [row("verdict", "run", "1 critical")])
+        assert newest(source) == [NOW.timestamp()]
+
+
+def row(check: str, subject: str, summary: str) -> Evidence:
+    found = Finding(item="H-01", check=check, subject=subject, severity=Severity.INFO, summary=summary)
+    by = Try(dag_id="daily_health_check", task_id="the_task", run_id="r1", try_number=1)
+    return Evidence.of(found, source="runbook", by=by, observed_at=NOW)
+
+
+def newest(source: EvidenceSource) -> list[float]:
+    return [each.value for each in source.look() if each.name == "watch_last_evidence_timestamp_seconds"]
 
 
 def shown(board: Board) -> str:
