@@ -79,6 +79,14 @@ def failure(run: Run, *, task_id: str, try_number: int, reason: str) -> Message:
     return Message(text=_within("\n".join([escape(title), *body]), FALLBACK), blocks=blocks)
 
 
+def skipped(run: Run, reason: str) -> Message:
+    """Return the message of a run that did not look: its silence would read as health."""
+    title = f"{run.title}: {one_line(reason, SECTION // 2)}"
+    return Message(
+        text=escape(title), blocks=[*_sections([f"{ICONS[Severity.UNKNOWN]} {escape(title)}"]), _footer(run)]
+    )
+
+
 def escape(words: str) -> str:
     """Return the text without power: no links, no mentions, no formatting across lines."""
     return words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

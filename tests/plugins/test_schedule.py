@@ -11,9 +11,16 @@ from airflow.sdk.exceptions import DownstreamTasksSkipped
 from include.errors import RefusedError, TransientError
 from sre.operators.schedule import GuardSlotOperator, lateness
 from sre.schedules import slots
-from tests.plugins.fakes import FakeEvidence, FakeRun, context
+from tests.plugins.fakes import FakeEvidence, FakeRun, FakeSlack, context
 
 SLOT = datetime(2030, 1, 2, 9, 0, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def slack(monkeypatch: pytest.MonkeyPatch) -> FakeSlack:
+    slack = FakeSlack()
+    monkeypatch.setattr("sre.hooks.slack.ReportSlackHook", lambda conn_id: slack)
+    return slack
 
 
 @pytest.fixture
@@ -82,6 +89,31 @@ def test_past_its_limit_everything_behind_is_skipped_by_name_and_one_row_says_so
     assert skipped.value.tasks == ["a", "b"]
     assert [row.summary.split(" 2")[0] for row in evidence.rows] == ["skipped: missed slot"]
     assert "2 d late, at most 6 h is allowed" in evidence.rows[0].summary
+
+
+def test_a_skipped_slot_is_one_line_in_slack(evidence: FakeEvidence, slack: FakeSlack) -> None:
+    with pytest.raises(DownstreamTasksSkipped):
+        guard().execute(context(run(50)))
+    ((message, thread),) = slack.posted.values()
+    assert message.text.startswith("Daily health check: skipped: missed slot 20")
+    assert thread is None
+
+
+def test_a_start_in_time_says_nothing_in_slack(evidence: FakeEvidence, slack: FakeSlack) -> None:
+    guard().execute(context(run(2)))
+    assert slack.posted == {}
+
+
+@pytest.mark.parametrize("broken", [TransientError("down"), AttributeError("oops")])
+def test_a_slack_that_is_down_does_not_fail_the_skip(
+    evidence: FakeEvidence, slack: FakeSlack, monkeypatch: pytest.MonkeyPatch, broken: Exception
+) -> None:
+    def post(*_: object, **__: object) -> None:
+        raise broken
+
+    monkeypatch.setattr(slack, "post", post)
+    with pytest.raises(DownstreamTasksSkipped):
+        guard().execute(context(run(50)))
 
 
 def test_a_skip_that_cannot_be_recorded_is_tried_again_and_runs_nothing(evidence: FakeEvidence) -> None:

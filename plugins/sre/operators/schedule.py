@@ -11,7 +11,7 @@ from include import settings
 from include.errors import RunbookError, TransientError
 from include.findings import Finding, Severity
 from include.ops.evidence import Evidence
-from include.reporting import text
+from include.reporting import slack, text
 from sre import runs
 from sre.notifiers.failure import tell_failure
 
@@ -23,7 +23,7 @@ class GuardSlotOperator(BaseOperator):
     """Skip the whole run if its slot is long past, refuse backfills, and return how late it is in seconds.
 
     After an outage Airflow runs the latest missed slot at once, which may be days later and at an hour that nobody chose. A run by
-    hand is never late. Every run leaves one row of evidence.
+    hand is never late. Every run leaves one row of evidence; a skip is said in Slack too.
 
     :param max_late: a later start does nothing.
     :param item: id of the runbook line that asks for the schedule.
@@ -49,6 +49,7 @@ class GuardSlotOperator(BaseOperator):
         finding = missed(self.item, context["dag_run"].run_after, late, self.max_late)
         self.log.warning("%s", finding.summary)
         self._keep(finding, context)
+        self._say(finding, context)
         # All of them by name: tasks with the trigger rule ALL_DONE would run after a skip that only spreads.
         raise DownstreamTasksSkipped(tasks=sorted(self.get_flat_relative_ids(upstream=False)))  # type: ignore[no-untyped-call]
 
@@ -61,6 +62,18 @@ class GuardSlotOperator(BaseOperator):
             self.log.error("%s", problem)  # noqa: TRY400 - the sentence says it, a traceback would not
             told: Any = {**context, "exception": problem}
             tell_failure(told)
+
+    def _say(self, finding: Finding, context: Context) -> None:
+        """Tell the readers of the reports not to wait for one; a Slack that is down changes nothing about the skip."""
+        from sre.hooks.slack import ReportSlackHook
+
+        ti, told = context["ti"], settings.load()
+        try:
+            message = slack.skipped(runs.shown(ti), finding.summary)
+            hook = ReportSlackHook(told.connections.slack)
+            hook.post(told.reporting.channel, message, op_id=runs.op_id(ti.dag_id, ti.run_id))
+        except Exception:  # the watch outside still notices that the run is missing
+            self.log.warning("the skip could not be told to Slack", exc_info=True)
 
     def _keep(self, finding: Finding, context: Context) -> None:
         from sre.hooks.evidence import EvidenceHook
