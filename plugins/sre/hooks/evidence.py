@@ -13,7 +13,7 @@ from include.errors import ConfigurationError, PermanentError, TransientError
 from include.masking import one_line
 from include.ops import evidence
 from include.ops.evidence import Evidence, Recorded
-from sre.hooks.connection import connection
+from sre.hooks.postgres import parameters
 
 if TYPE_CHECKING:
     import psycopg
@@ -53,14 +53,10 @@ class EvidenceHook(BaseHook):
     def _connected(self) -> Iterator[psycopg.Connection]:
         import psycopg
 
-        to = connection(self.conn_id)
+        to = parameters(self.conn_id)
         try:
             with psycopg.connect(
-                host=to.host,
-                port=to.port,
-                user=to.login,
-                password=to.password,
-                dbname=to.schema,
+                **to,
                 connect_timeout=CONNECT_TIMEOUT_S,
                 application_name="runbooks-evidence",
                 options=f"-c statement_timeout={STATEMENT_TIMEOUT_S}s",
