@@ -63,11 +63,23 @@ def test_a_second_start_restarts_nothing(place: Site, known: dict[str, Component
 
 
 def test_stop_leaves_no_process_behind(place: Site, known: dict[str, Component]) -> None:
-    known["a"] = Component(name="a", command=lambda site: ["sh", "-c", "sleep 600 & sleep 600"])
+    known["a"] = Component(name="a", command=lambda site: ["sh", "-c", "sleep 600 & wait"])
     with running(place, say=lambda line: None) as started:
         group = os.getpgid(started.supervisor.pid("a"))
-    with pytest.raises(ProcessLookupError):
-        os.killpg(group, 0)
+        members = [
+            pid
+            for pid in map(int, filter(str.isdecimal, (entry.name for entry in Path("/proc").iterdir())))
+            if _in_group(pid, group)
+        ]
+    assert len(members) == 2
+    assert [pid for pid in members if _alive(pid)] == []
+
+
+def _in_group(pid: int, group: int) -> bool:
+    try:
+        return os.getpgid(pid) == group
+    except ProcessLookupError:
+        return False
 
 
 def test_the_callers_environment_does_not_reach_the_components(
