@@ -13,6 +13,8 @@ from include.settings import RedisLimits
 
 SERVER = "H-05"
 QUEUE = "H-12"
+SAVES = ("rdb_last_bgsave_status", "aof_last_write_status", "aof_last_bgrewrite_status")
+"""What INFO says of the last save of each kind; every server tells all three, with or without an append-only file."""
 
 
 def _finding(check: str, severity: Severity, summary: str, step: str = "", **evidence: Any) -> Finding:
@@ -41,8 +43,17 @@ def judge_server(server: Server, *, limits: RedisLimits, evicted_before: float |
     yield _replication(server, limits)
 
 
+def _untold(check: str, server: Server, *names: str) -> Finding:
+    """Return the UNKNOWN that hidden or useless fields of INFO leave; an absent field is never a healthy 0."""
+    said = ", ".join([name for name in names if server.info.get(name) in {None, ""}] or names[-1:])
+    step = "does this login, or a proxy in between, hide parts of INFO? see deploy/redis"
+    return _finding(check, Severity.UNKNOWN, f"the server does not tell {said}", step)
+
+
 def _loaded(server: Server) -> Finding:
-    loading, empty = bool(server.number("loading")), server.keys == 0
+    loading, empty = server.number("loading"), server.keys == 0
+    if loading is None:
+        return _untold("keys", server, "loading")
     words = (
         "is still loading its data"
         if loading
@@ -76,9 +87,12 @@ def _ping(server: Server, limits: RedisLimits) -> Finding:
 
 
 def _memory(server: Server, limits: RedisLimits) -> Finding:
-    used, most = server.number("used_memory"), server.number("maxmemory") or server.number("total_system_memory")
-    percent = 100 * used / most if most else 0.0
-    of = "maxmemory" if server.number("maxmemory") else "the machine's memory (maxmemory is not set)"
+    bound = "total_system_memory" if server.number("maxmemory") == 0 else "maxmemory"
+    used, most = server.number("used_memory"), server.number(bound)
+    if used is None or not most:
+        return _untold("memory", server, "used_memory", bound)
+    percent = 100 * used / most
+    of = bound if bound == "maxmemory" else "the machine's memory (maxmemory is not set)"
     return _finding(
         "memory",
         level(percent, warning=limits.memory_warning_percent, critical=limits.memory_critical_percent),
@@ -92,6 +106,8 @@ def _memory(server: Server, limits: RedisLimits) -> Finding:
 
 def _evictions(server: Server, before: float | None) -> Finding:
     counter = server.number("evicted_keys")
+    if counter is None:
+        return _untold("evictions", server, "evicted_keys")
     new = counter - before if before is not None and before <= counter else counter
     since = "the last look" if before is not None and before <= counter else "its start"
     return _finding(
@@ -108,7 +124,9 @@ def _evictions(server: Server, before: float | None) -> Finding:
 
 def _clients(server: Server, limits: RedisLimits) -> Finding:
     used, most = server.number("connected_clients"), server.number("maxclients")
-    percent = 100 * used / most if most else 0.0
+    if used is None or not most:
+        return _untold("clients", server, "connected_clients", "maxclients")
+    percent = 100 * used / most
     return _finding(
         "clients",
         level(percent, warning=limits.clients_warning_percent),
@@ -123,8 +141,10 @@ def _clients(server: Server, limits: RedisLimits) -> Finding:
 
 
 def _persistence(server: Server) -> Finding:
-    names = ("rdb_last_bgsave_status", "aof_last_write_status", "aof_last_bgrewrite_status")
-    failed = [name for name in names if server.info.get(name, "ok") != "ok"]
+    failed = [name for name in SAVES if server.info.get(name, "ok") != "ok"]
+    absent = [name for name in SAVES if name not in server.info]
+    if absent and not failed:
+        return _untold("persistence", server, *absent)
     return _finding(
         "persistence",
         Severity.CRITICAL if failed else Severity.OK,
@@ -136,7 +156,9 @@ def _persistence(server: Server) -> Finding:
 
 
 def _replication(server: Server, limits: RedisLimits) -> Finding:
-    role, replicas = server.info.get("role", ""), server.number("connected_slaves")
+    role, replicas = server.info.get("role"), server.number("connected_slaves")
+    if not role or replicas is None:
+        return _untold("replication", server, "role", "connected_slaves")
     wrong_role, missing = role != "master", replicas < limits.expected_replicas
     words = "is a replica, not the primary" if wrong_role else f"is the primary with {replicas:.0f} replicas"
     return _finding(

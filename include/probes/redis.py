@@ -26,9 +26,10 @@ class Server:
     keys: int
     ping_ms: float
 
-    def number(self, name: str) -> float:
-        """Return a numeric field; 0 where this version does not have it."""
-        return float(self.info.get(name) or 0)
+    def number(self, name: str) -> float | None:
+        """Return a numeric field; None where the server does not tell, which is never a 0."""
+        value = self.info.get(name)
+        return float(value) if isinstance(value, int | float) else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ INFO: dict[str, Any] = {
     "evicted_keys": 0,
     "rdb_last_bgsave_status": "ok",
     "aof_last_write_status": "ok",
+    "aof_last_bgrewrite_status": "ok",
     "connected_slaves": 0,
 }
 
@@ -52,6 +53,41 @@ def test_a_healthy_server_is_healthy_in_every_respect() -> None:
 )
 def test_each_trouble_shows_in_its_own_check(info: dict[str, Any], check: str, severity: Severity) -> None:
     assert judged(**info)[check] is severity
+
+
+@pytest.mark.parametrize(
+    ("field", "check"),
+    [
+        ("loading", "keys"),
+        ("used_memory", "memory"),
+        ("maxmemory", "memory"),
+        ("evicted_keys", "evictions"),
+        ("connected_clients", "clients"),
+        ("maxclients", "clients"),
+        ("rdb_last_bgsave_status", "persistence"),
+        ("aof_last_write_status", "persistence"),
+        ("aof_last_bgrewrite_status", "persistence"),
+        ("role", "replication"),
+        ("connected_slaves", "replication"),
+    ],
+)
+def test_a_field_that_info_does_not_hold_is_unknown_and_never_a_healthy_0(field: str, check: str) -> None:
+    told = Server(info={name: value for name, value in INFO.items() if name != field}, keys=5, ping_ms=0.2)
+    found = list(redis.judge_server(told, limits=LIMITS, evicted_before=None))
+    (finding,) = (each for each in found if each.severity)
+    assert (finding.check, finding.severity) == (check, Severity.UNKNOWN)
+    assert finding.summary == f"the server does not tell {field}"
+
+
+def test_memory_without_any_bound_is_unknown() -> None:
+    assert judged(maxmemory=0)["memory"] is Severity.UNKNOWN
+
+
+def test_a_save_that_failed_is_critical_whatever_else_is_not_told() -> None:
+    told = {"role": "master", "aof_last_write_status": "err"}
+    server = Server(info=told, keys=5, ping_ms=0.2)
+    found = {f.check: f.severity for f in redis.judge_server(server, limits=LIMITS, evicted_before=None)}
+    assert found["persistence"] is Severity.CRITICAL
 
 
 @pytest.mark.parametrize(("before", "severity"), [(7.0, Severity.OK), (6.0, Severity.WARNING), (9.0, Severity.WARNING)])
