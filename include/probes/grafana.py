@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from include.errors import ConfigurationError
-from include.probes.http import ask
+from include.probes.http import ask, refusal
 
 if TYPE_CHECKING:
     import httpx
@@ -134,12 +134,20 @@ def _run(client: httpx.Client, queries: Sequence[Mapping[str, Any]], end: dateti
     start = end - timedelta(seconds=window_s)
     moments = {"from": str(round(start.timestamp() * 1000)), "to": str(round(end.timestamp() * 1000))}
     body = ask(client, "Grafana", "POST", "api/ds/query", json={"queries": list(queries), **moments})
+    for name, result in body["results"].items():
+        _refuse_failed(name, result)
     return [
         number
         for result in body["results"].values()
         for frame in result.get("frames") or ()
         for number in _numbers(frame)
     ]
+
+
+def _refuse_failed(name: str, result: Mapping[str, Any]) -> None:
+    # Of several queries Grafana answers 207 when one fails: the others' numbers are then half of the panel.
+    if result.get("error"):
+        raise refusal("Grafana", f"query {name} of the panel", result.get("status", 500), str(result["error"])[:160])
 
 
 def _numbers(frame: Mapping[str, Any]) -> Iterator[float]:

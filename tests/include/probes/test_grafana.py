@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
-from include.errors import ConfigurationError
+from include.errors import ConfigurationError, TransientError
 from include.probes import grafana
 from include.settings import Panel
 
@@ -69,3 +70,25 @@ def test_a_panel_without_numbers_has_none(frames: tuple[dict[str, Any], ...]) ->
 def test_a_panel_that_cannot_be_asked_is_an_error(dashboard: str, number: int, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         read(Grafana(), number, dashboard)
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (400, 'bad_data: invalid parameter "query": 1:5: parse error', ConfigurationError),
+        (502, "dial tcp 10.0.0.7:9090: connect: connection refused", TransientError),
+    ],
+)
+def test_a_panel_of_which_one_query_failed_is_an_error_in_grafanas_words(
+    status: int, words: str, kind: type[Exception]
+) -> None:
+    answers = {"A": {"status": 200, "frames": [frame(1.0)]}, "B": {"status": status, "error": words, "frames": []}}
+
+    def half(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/ds/query":
+            return httpx.Response(207, json={"results": answers})
+        return httpx.Response(200, json={"dashboard": {"panels": PANELS}})
+
+    client = httpx.Client(base_url="http://grafana", transport=httpx.MockTransport(half))
+    with pytest.raises(kind, match=re.escape(words)):
+        grafana.panel(client, Panel(dashboard="overview", panel=2), now=NOW, window_s=3600)
