@@ -99,7 +99,7 @@ def judge_pod_usage(
     pods: Sequence[Pod], usage: Sequence[Usage], *, limits: KubernetesLimits, now: datetime
 ) -> Iterator[Finding]:
     """Judge memory against its limit, and list the greatest users; running pods without a fresh sample are UNKNOWN."""
-    running = {p.name: p for p in pods if p.ready and not p.deleting and _older(p, limits.usage_max_age_s, now)}
+    running = {p.name: p for p in pods if p.ready and not p.gone_by and _older(p, limits.usage_max_age_s, now)}
     young = {p.name: p for p in pods if p.phase == "Running"}
     fresh = _fresh(usage, limits, now)
     missing = sorted(running.keys() - fresh.keys())

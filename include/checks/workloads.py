@@ -15,6 +15,9 @@ CRASHES = frozenset({"CrashLoopBackOff", "RunContainerError", "StartError"})
 UNPULLABLE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 MISCONFIGURED = frozenset({"CreateContainerConfigError", "CreateContainerError"})
 
+PHASES = frozenset({"Pending", "Running", "Succeeded", "Failed"})
+"""Those in which somebody vouches for the pod; the one other is Unknown."""
+
 
 def judge_workloads(workloads: Sequence[Workload], *, namespace: str) -> Iterator[Finding]:
     """Judge want, ready and updated of each; a namespace without any is UNKNOWN, since a misspelt one lists as empty."""
@@ -106,15 +109,45 @@ Trouble = tuple[Severity, str, str]
 
 
 def _trouble(pod: Pod, before: float | None, limits: KubernetesLimits, now: datetime) -> Trouble:
-    if pod.phase == "Succeeded" or pod.deleting:
-        return Severity.OK, "is finished" if pod.phase == "Succeeded" else "is being deleted", ""
+    if pod.phase == "Succeeded":
+        return Severity.OK, "is finished", ""
     return (
-        _cannot_start(pod)
+        _lost(pod)
+        or _ends(pod, limits, now)
+        or _cannot_start(pod)
         or _waits(pod, limits, now)
         or _died(pod, before, limits, now)
         or _not_ready(pod, limits, now)
-        or (Severity.OK, f"runs, {pod.restarts} restarts in its life", "")
+        or (Severity.OK, _runs(pod), "")
     )
+
+
+def _lost(pod: Pod) -> Trouble | None:
+    if pod.phase in PHASES:
+        return None
+    return (
+        Severity.UNKNOWN,
+        f"is in phase {pod.phase}: its node does not say how it is",
+        f"kubectl get node {pod.node or '(none)'}; does its kubelet answer?",
+    )
+
+
+def _ends(pod: Pod, limits: KubernetesLimits, now: datetime) -> Trouble | None:
+    if not pod.gone_by:
+        return None
+    late_s = (now - pod.gone_by).total_seconds()
+    if late_s < limits.pending_critical_s:
+        return Severity.OK, "is being deleted", ""
+    return (
+        Severity.WARNING,
+        f"is being deleted and should have been gone {late_s / 60:.0f} min ago",
+        f"kubectl describe pod {pod.name}: a finalizer, a volume, or a node that does not answer holds it",
+    )
+
+
+def _runs(pod: Pod) -> str:
+    state = "runs" if pod.phase == "Running" and pod.ready else "is starting"
+    return f"{state}, {pod.restarts} restarts in its life"
 
 
 def _cannot_start(pod: Pod) -> Trouble | None:

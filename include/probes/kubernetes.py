@@ -152,7 +152,10 @@ class Container:
 
 @dataclass(frozen=True, kw_only=True)
 class Pod:
-    """A pod and its containers; a finished pod (phase Succeeded) is no fault."""
+    """A pod and its containers; a finished pod (phase Succeeded) is no fault.
+
+    :param gone_by: end of the grace period of a pod that is being deleted, None of any other.
+    """
 
     name: str
     app: str
@@ -161,7 +164,7 @@ class Pod:
     created_at: datetime
     node: str = ""
     waiting_for: str = ""
-    deleting: bool = False
+    gone_by: datetime | None = None
     containers: tuple[Container, ...] = ()
 
     @property
@@ -322,7 +325,7 @@ def _pod(item: Json) -> Pod:
         created_at=datetime.fromisoformat(metadata["creationTimestamp"]),
         node=item["spec"].get("nodeName", ""),
         waiting_for=conditions.get("PodScheduled", {}).get("message", ""),
-        deleting="deletionTimestamp" in metadata,
+        gone_by=_moment(metadata.get("deletionTimestamp")),
         containers=tuple(_container(spec, states.get(spec["name"], {})) for spec in specs),
     )
 

@@ -89,6 +89,32 @@ def test_a_pod_may_be_pending_for_just_under_five_minutes(age_s: float, severity
     assert judged(waits).severity is severity
 
 
+@pytest.mark.parametrize("gone_by", [None, NOW - timedelta(hours=1)])
+def test_a_pod_of_which_nobody_knows_is_unknown(gone_by: datetime | None) -> None:
+    finding = judged(pod(phase="Unknown", gone_by=gone_by, node="node-2"))
+    assert finding.severity is Severity.UNKNOWN
+    assert "node-2" in finding.next_step
+
+
+@pytest.mark.parametrize(("late_s", "severity"), [(-30, Severity.OK), (299, Severity.OK), (300, Severity.WARNING)])
+def test_a_pod_that_cannot_be_deleted_is_named_five_minutes_after_its_grace(late_s: float, severity: Severity) -> None:
+    finding = judged(pod(gone_by=NOW - timedelta(seconds=late_s)))
+    assert finding.severity is severity
+    assert "is being deleted" in finding.summary
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "runs"),
+        ({"phase": "Pending", "ready": False, "created_at": NOW}, "is starting"),
+        ({"ready": False, "created_at": NOW}, "is starting"),
+    ],
+)
+def test_only_a_pod_that_is_running_and_ready_runs(changes: dict[str, Any], words: str) -> None:
+    assert judged(pod(**changes)).summary.startswith(words)
+
+
 def test_bug_73_a_running_pod_that_is_not_ready_is_named() -> None:
     finding = judged(pod(ready=False))
     assert finding.severity is Severity.WARNING

@@ -88,6 +88,12 @@ def test_bug_73_a_pod_is_read_with_its_readiness_its_restarts_and_why_it_died() 
     assert (container.cpu_request, container.memory_limit, container.cpu_limit) == (0.25, 1024**3, None)
 
 
+def test_a_pod_that_is_being_deleted_says_by_when_it_should_be_gone() -> None:
+    ends = POD | {"metadata": POD["metadata"] | {"deletionTimestamp": "2026-03-02T08:59:30Z"}}
+    found = [pod.gone_by for pod in probe.pods(Fake({"pods": [POD, ends]}), "ns", 500)]
+    assert found == [None, datetime(2026, 3, 2, 8, 59, 30, tzinfo=UTC)]
+
+
 def test_a_rollout_that_the_controller_gave_up_is_stalled() -> None:
     conditions = [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]
     status = {
