@@ -11,7 +11,7 @@ from include.errors import TransientError
 from include.ops.evidence import Evidence, Recorded
 from include.reporting.pagerduty import Event
 from include.reporting.slack import Message
-from sre.hooks.slack import Posted
+from sre.hooks.slack import MessageGoneError, Posted
 
 
 class FakeTask:
@@ -83,6 +83,7 @@ class FakeSlack:
 
     down_from: int | None = None
     calls: int = 0
+    gone: set[str] = field(default_factory=set)
     posted: dict[str, tuple[Message, str | None]] = field(default_factory=dict)
 
     def post(self, channel: str, message: Message, *, op_id: str, thread_ts: str | None = None) -> Posted:
@@ -93,6 +94,8 @@ class FakeSlack:
 
     def update(self, posted: Posted, message: Message, *, op_id: str) -> Posted:
         self._answer()
+        if posted.ts in self.gone:
+            raise MessageGoneError("Slack says message_not_found")
         self.posted[posted.ts] = (message, self.posted[posted.ts][1])
         return posted
 

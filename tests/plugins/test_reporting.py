@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from slack_sdk.errors import SlackApiError
 
 from include.errors import ConfigurationError, PermanentError, RefusedError, TransientError, VerdictError
 from include.findings import Finding, Report, Severity
 from include.looking import blind
+from include.reporting.slack import Message
+from sre.hooks.slack import MessageGoneError, Posted, ReportSlackHook
 from sre.operators.base import CheckOperator
 from sre.operators.reporting import PublishReportOperator
 from tests.include.reporting.test_slack import finding, recorded, report
@@ -130,6 +133,51 @@ def test_another_try_finishes_the_thread_and_posts_nothing_twice(world: World, d
     for _ in range(2):
         publish(check_kubernetes=HEALTHY).execute(given)
     assert [thread for _, thread in world.slack.posted.values()] == [None, "1.0"]
+
+
+class BrokenStore:
+    def get(self, key: str) -> Any:
+        raise RuntimeError("the store does not answer")
+
+    def set(self, key: str, value: Any) -> None:
+        raise RuntimeError("the store does not answer")
+
+
+def test_a_store_that_does_not_answer_does_not_stop_the_post(world: World) -> None:
+    publish(check_kubernetes=HEALTHY).execute({**context(), "task_state_store": BrokenStore()})
+    assert [thread for _, thread in world.slack.posted.values()] == [None, "1.0"]
+
+
+@pytest.mark.parametrize(
+    ("gone", "posted_anew"), [({"1.0"}, [(None, "3.0"), ("3.0", "4.0")]), ({"2.0"}, [("1.0", "3.0")])]
+)
+def test_a_message_that_somebody_deleted_is_posted_anew(
+    world: World, gone: set[str], posted_anew: list[tuple[str | None, str]]
+) -> None:
+    given = context()
+    publish(check_kubernetes=HEALTHY).execute(given)
+    world.slack.gone = gone
+    for _ in range(2):
+        publish(check_kubernetes=HEALTHY).execute(given)
+    assert [(thread, ts) for ts, (_, thread) in world.slack.posted.items()][2:] == posted_anew
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("message_not_found", MessageGoneError),
+        ("cant_update_message", MessageGoneError),
+        ("token_revoked", ConfigurationError),
+        ("internal_error", TransientError),
+    ],
+)
+def test_what_slack_says_of_an_update(monkeypatch: pytest.MonkeyPatch, code: str, error: type[Exception]) -> None:
+    def refuse(**_: object) -> None:
+        raise SlackApiError("no", {"ok": False, "error": code})
+
+    monkeypatch.setattr(ReportSlackHook, "client", type("Client", (), {"chat_update": staticmethod(refuse)}))
+    with pytest.raises(error):
+        ReportSlackHook("slack").update(Posted("C1", "1.0"), Message(text="x", blocks=[]), op_id="o")
 
 
 @pytest.mark.parametrize(("late_s", "said"), [(None, False), (0, False), (600, False), (5700, True)])

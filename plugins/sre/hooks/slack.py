@@ -24,6 +24,7 @@ EVENT_TYPE = "runbook_report"
 LATER = frozenset(
     {"ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable", "request_timeout"}
 )
+GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
 CHANNEL = frozenset({"channel_not_found", "not_in_channel", "is_archived", "restricted_action"})
 TOKEN = frozenset(
     {
@@ -36,6 +37,10 @@ TOKEN = frozenset(
         "no_permission",
     }
 )
+
+
+class MessageGoneError(PermanentError):
+    """What stood there cannot be changed any more: somebody deleted it, or another bot posted it."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ class ReportSlackHook(BaseHook):
             return Posted(str(answer["channel"]), str(answer["ts"]))
 
     def update(self, posted: Posted, message: Message, *, op_id: str) -> Posted:
-        """Put other words in the place of a message that was posted."""
+        """Put other words in the place of a message that was posted; MessageGoneError if that cannot be done any more."""
         with self._translated(posted.channel):
             self.client.chat_update(
                 channel=posted.channel,
@@ -115,6 +120,8 @@ class ReportSlackHook(BaseHook):
 
     def _in_our_words(self, error: SlackApiError, channel: str) -> TransientError | PermanentError:
         code, status = _code(error.response), getattr(error.response, "status_code", 200)
+        if code in GONE:
+            return MessageGoneError(f"Slack says {code} for {channel}; post the message anew")
         if code in CHANNEL:
             return ConfigurationError(
                 f"Slack says {code} for {channel}; invite the bot into that channel, or change OPS_REPORTING__CHANNEL"

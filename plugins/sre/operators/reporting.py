@@ -144,9 +144,9 @@ class PublishReportOperator(BaseOperator):
 
 
 class Thread:
-    """One message and its replies, posted once: what an earlier try of the task posted is updated.
+    """One message and its replies, posted once: what an earlier try of the task posted is updated, or posted anew if it is gone.
 
-    :param store: remembers where the messages stand, across tries. Without it, or if it forgets, they are posted once more.
+    :param store: remembers where the messages stand, across tries. Without it, or if it fails or forgets, they are posted once more.
     """
 
     def __init__(self, hook: ReportSlackHook, channel: str, op_id: str, store: Any) -> None:
@@ -160,18 +160,40 @@ class Thread:
             self._put(number, reply, head.ts)
 
     def _put(self, number: int, message: slack.Message, thread_ts: str | None) -> Posted:
-        if number < len(self.posted):
-            return self.hook.update(self.posted[number], message, op_id=self.op_id)
-        self.posted.append(self.hook.post(self.channel, message, op_id=self.op_id, thread_ts=thread_ts))
-        if self.store is not None:
+        if number < len(self.posted) and self._updated(self.posted[number], message):
+            return self.posted[number]
+        end = number + 1 if number else None  # without its head the whole thread is out of sight
+        self.posted[number:end] = [self.hook.post(self.channel, message, op_id=self.op_id, thread_ts=thread_ts)]
+        self._remember()
+        return self.posted[number]
+
+    def _updated(self, posted: Posted, message: slack.Message) -> bool:
+        from sre.hooks.slack import MessageGoneError
+
+        try:
+            self.hook.update(posted, message, op_id=self.op_id)
+        except MessageGoneError as error:
+            log.warning("%s", error)
+            return False
+        return True
+
+    def _remember(self) -> None:
+        if self.store is None:
+            return
+        try:
             self.store.set(POSTED, [[posted.channel, posted.ts] for posted in self.posted])
-        return self.posted[-1]
+        except Exception:
+            log.warning("where the messages stand is not remembered: another try would post them again", exc_info=True)
 
     def _recalled(self) -> list[Posted]:
         from sre.hooks.slack import Posted
 
-        kept = self.store.get(POSTED) if self.store is not None else None
-        return [Posted(channel, ts) for channel, ts in kept or []]
+        try:
+            kept = self.store.get(POSTED) if self.store is not None else None
+            return [Posted(channel, ts) for channel, ts in kept or []]
+        except Exception:
+            log.warning("where an earlier try posted is not known: everything is posted once more", exc_info=True)
+            return []
 
 
 def read(task_id: str, value: Mapping[str, Any] | None, item: str) -> Report:
