@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -16,6 +19,8 @@ from sandbox.component import Component, NotReadyError, SetupError
 from sandbox.platform import Platform, running, with_needs
 from sandbox.site import PORTS, Site, free_ports
 from sandbox.supervise import _alive
+
+Answer = TypeVar("Answer")
 
 SLEEP = ["sleep", "600"]
 
@@ -66,13 +71,23 @@ def test_stop_leaves_no_process_behind(place: Site, known: dict[str, Component])
     known["a"] = Component(name="a", command=lambda site: ["sh", "-c", "sleep 600 & wait"])
     with running(place, say=lambda line: None) as started:
         group = os.getpgid(started.supervisor.pid("a"))
-        members = [
-            pid
-            for pid in map(int, filter(str.isdecimal, (entry.name for entry in Path("/proc").iterdir())))
-            if _in_group(pid, group)
-        ]
-    assert len(members) == 2
+        members = eventually(
+            lambda: [pid for pid in _processes() if _in_group(pid, group)], lambda found: len(found) == 2
+        )
     assert [pid for pid in members if _alive(pid)] == []
+
+
+def eventually(look: Callable[[], Answer], good: Callable[[Answer], bool]) -> Answer:
+    """What `look` sees once it is good: a process that was started needs a moment to become what it runs."""
+    deadline = time.monotonic() + 10
+    while not good(seen := look()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert good(seen)
+    return seen
+
+
+def _processes() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
 
 
 def _in_group(pid: int, group: int) -> bool:
@@ -88,7 +103,8 @@ def test_the_callers_environment_does_not_reach_the_components(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of-a-real-cloud")
     known["a"] = sleeper("a", environment=lambda site: {"OURS": "100 % sure"})
     with running(place, say=lambda line: None) as started:
-        environment = Path(f"/proc/{started.supervisor.pid('a')}/environ").read_bytes()
+        environ = Path(f"/proc/{started.supervisor.pid('a')}/environ")
+        environment = eventually(environ.read_bytes, lambda text: b"OURS" in text)
     assert b"of-a-real-cloud" not in environment
     assert b"OURS=100 % sure" in environment
 
