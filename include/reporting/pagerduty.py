@@ -59,6 +59,24 @@ def failure(dag_id: str, task_id: str, url: str, reason: str) -> Event:
     )
 
 
+def unposted(dag_id: str, url: str, reason: str) -> Event:
+    """Return the event of a report that Slack did not take: nobody would miss what nobody can read."""
+    return Event(
+        action="trigger",
+        dedup_key=dedup_key(dag_id, "report", "slack"),
+        summary=one_line(f"{dag_id}: its report is not in Slack: {reason}", SUMMARY),
+        source="slack",
+        severity="error",
+        payload={"component": "slack", "group": dag_id, "class": "report"},
+        links=({"href": url, "text": "Open the run"},),
+    )
+
+
+def posted(dag_id: str) -> Event:
+    """Return the event that ends it; PagerDuty ignores it where nothing is open."""
+    return Event(action="resolve", dedup_key=dedup_key(dag_id, "report", "slack"))
+
+
 def dedup_key(dag_id: str, item: str, subject: str) -> str:
     """Return what names the alert: the same from run to run, so that a lasting fault is one alert."""
     key = f"{dag_id}/{item}/{subject}"

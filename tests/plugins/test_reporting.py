@@ -54,7 +54,7 @@ def test_a_healthy_run_is_told_kept_and_green(world: World) -> None:
     assert [(row.check, row.verdict) for row in world.evidence.rows] == [("verdict", "OK")]
     assert world.slack.posted["1.0"][0].text.startswith("Daily health check: OK")
     assert world.slack.posted["2.0"][1] == "1.0"
-    assert world.pager.events == []
+    assert paged(world) == [("resolve", "report/slack")]
 
 
 @pytest.mark.parametrize("severity", [Severity.UNKNOWN, Severity.CRITICAL])
@@ -90,10 +90,30 @@ def test_critical_pages_and_what_is_gone_is_resolved(world: World) -> None:
     world.evidence.before = [recorded("gone", Severity.CRITICAL)]
     with pytest.raises(VerdictError):
         publish(check_kubernetes=CRITICAL).execute(context())
-    assert [(event.action, event.dedup_key) for event in world.pager.events] == [
-        ("trigger", "daily_health_check/H-05/b"),
-        ("resolve", "daily_health_check/H-05/gone"),
-    ]
+    assert paged(world) == [("trigger", "H-05/b"), ("resolve", "H-05/gone"), ("resolve", "report/slack")]
+
+
+def test_a_report_that_slack_did_not_take_pages_until_one_is_posted(world: World) -> None:
+    given = context()
+    for refused in (1, 2):  # the message itself, then its thread
+        world.slack.down_from = world.slack.calls + refused
+        with pytest.raises(TransientError):
+            publish(check_kubernetes=HEALTHY).execute(given)
+        world.slack.down_from = None
+    assert paged(world) == [("trigger", "report/slack")] * 2
+    assert "Slack says 503" in world.pager.events[0].summary
+    publish(check_kubernetes=HEALTHY).execute(given)
+    assert paged(world)[2:] == [("resolve", "report/slack")]
+
+
+def test_a_pager_that_is_down_does_not_redden_a_run_that_needs_no_page(world: World) -> None:
+    world.pager.down = True
+    publish(check_kubernetes=HEALTHY).execute(context())
+    assert len(world.slack.posted) == 2
+
+
+def paged(world: World) -> list[tuple[str, str]]:
+    return [(event.action, event.dedup_key.removeprefix("daily_health_check/")) for event in world.pager.events]
 
 
 @pytest.mark.parametrize("down", ["slack", "pager", "evidence"])

@@ -42,7 +42,7 @@ class PublishReportOperator(BaseOperator):
     """Tell what the checks of this run found, then fail if anything is critical or could not be seen.
 
     Every channel is tried whatever happens to the others; one that is down makes the task try again, and trying again updates the
-    message that stands instead of posting a second one.
+    message that stands instead of posting a second one. A report that Slack does not take pages, until one is posted.
 
     :param reports: by task id, the output of each check; a check that died leaves none, which is UNKNOWN.
     :param item: id of the runbook line that asks for the verdict.
@@ -104,7 +104,7 @@ class PublishReportOperator(BaseOperator):
     def tell(
         self, reports: Mapping[str, Report], context: Context, ti: RuntimeTaskInstanceProtocol
     ) -> list[RunbookError]:
-        """Page, keep, post, and return what went wrong on the way: a broken channel is told on the others."""
+        """Page, keep, post, and return what went wrong on the way: a broken channel is told on the others, Slack on the pager."""
         problems: list[RunbookError] = []
         changes = compare(reports, _tried(lambda: self._previous(ti), problems) or [])
         _tried(lambda: self._page(reports, changes, ti), problems)
@@ -113,8 +113,20 @@ class PublishReportOperator(BaseOperator):
         run = runs.shown(ti, late_s=self._late(), notes=notes)
         message = slack.render(run, list(reports.values()), changes)
         self.log.info("%s", message.text)
+        said = len(problems)
         _tried(lambda: self._post(message, context, ti), problems)
+        if refused := problems[said:]:
+            event = pagerduty.unposted(ti.dag_id, runs.url(ti.dag_id, ti.run_id), str(refused[0]))
+            _tried(lambda: self.pagerduty_hook.send(event), problems)
+        else:
+            self._is_read_again(ti)
         return problems
+
+    def _is_read_again(self, ti: RuntimeTaskInstanceProtocol) -> None:
+        try:
+            self.pagerduty_hook.send(pagerduty.posted(ti.dag_id))
+        except Exception:  # it is no news that may redden a run: the next good post ends the page as well
+            self.log.warning("PagerDuty was not told that the report is in Slack", exc_info=True)
 
     def _previous(self, ti: RuntimeTaskInstanceProtocol) -> list[Recorded]:
         return self.evidence_hook.previous(ti.dag_id, datetime.now(UTC), ti.run_id)

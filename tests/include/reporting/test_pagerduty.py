@@ -60,6 +60,17 @@ def test_a_failed_task_is_one_alert_however_often_it_fails() -> None:
     assert event.severity == "error"
 
 
+def test_a_report_that_slack_refused_is_one_alert_until_it_is_posted() -> None:
+    refused = pagerduty.unposted("daily_health_check", URL, "Slack says token_revoked")
+    assert (refused.action, refused.summary) == (
+        "trigger",
+        "daily_health_check: its report is not in Slack: Slack says token_revoked",
+    )
+    posted = pagerduty.posted("daily_health_check")
+    assert posted.action == "resolve"
+    assert posted.dedup_key == refused.dedup_key == "daily_health_check/report/slack"
+
+
 def test_no_reports_no_events() -> None:
     assert pagerduty.events("d", URL, [Report(source="s", checked=0, findings=())], Changes()) == []
 
