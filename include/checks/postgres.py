@@ -173,6 +173,10 @@ def _replica_count(replicas: Sequence[Replica], limits: PostgresLimits) -> Findi
 
 def _lag(replica: Replica, limits: PostgresLimits) -> Finding:
     warning, critical = limits.replication_lag_warning_s, limits.replication_lag_critical_s
+    if replica.lag_s is None:
+        step = "is it streaming at all? pg_stat_replication: state, sent_lsn, replay_lsn"
+        words = f"has not applied all there is, and the server does not tell how late it is (state {replica.state})"
+        return _finding("replication_lag", f"replica/{replica.name}", Severity.UNKNOWN, words, step)
     return _finding(
         "replication_lag",
         f"replica/{replica.name}",

@@ -69,11 +69,11 @@ class ConnectionUse:
 
 @dataclass(frozen=True, kw_only=True)
 class Replica:
-    """One streaming replica."""
+    """One streaming replica; its lag is None where the server does not tell."""
 
     name: str
     state: str
-    lag_s: float
+    lag_s: float | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -102,8 +102,13 @@ def test_a_missing_replica_is_critical() -> None:
     assert finding.severity is Severity.CRITICAL
 
 
-@pytest.mark.parametrize(("lag_s", "severity"), [(29.9, Severity.OK), (30, Severity.WARNING), (300, Severity.CRITICAL)])
-def test_lag_warns_at_exactly_the_limit(lag_s: float, severity: Severity) -> None:
+@pytest.mark.parametrize(
+    ("lag_s", "severity"),
+    [(29.9, Severity.OK), (30, Severity.WARNING), (300, Severity.CRITICAL), (None, Severity.UNKNOWN)],
+)
+def test_lag_warns_at_exactly_the_limit_and_is_unknown_when_nobody_tells(
+    lag_s: float | None, severity: Severity
+) -> None:
     replication = Replication(replicas=(Replica(name="r1", state="streaming", lag_s=lag_s),), slots=())
     found = by_check(list(postgres.judge_replication(replication, limits=PostgresLimits(expected_replicas=1))))
     assert found == {"replicas": Severity.OK, "replication_lag": severity}

@@ -100,3 +100,21 @@ class TestOnARealServer:
                     write(server)
             finally:
                 connection.execute("GRANT INSERT ON ops_probe.writable TO ops_health")
+
+    @pytest.mark.parametrize(
+        ("lag", "applied", "lag_s"),
+        [
+            ("interval '7 s'", "pg_current_wal_lsn()", 7.0),
+            ("null::interval", "pg_current_wal_lsn()", 0.0),
+            ("null::interval", "pg_current_wal_lsn() - 1", None),
+            ("null::interval", "null::pg_lsn", None),
+        ],
+    )
+    def test_a_lag_that_is_not_told_is_0_only_of_a_replica_that_has_applied_all(
+        self, server: Server, lag: str, applied: str, lag_s: float | None
+    ) -> None:
+        columns = "application_name, state, replay_lag, replay_lsn"
+        replica = f"pg_stat_replication({columns}) AS (SELECT 'r', 'streaming', {lag}, {applied})"
+        with server.session() as connection:
+            (row,) = connection.execute(f"WITH {replica} {sql.statement('replication')}").fetchall()
+        assert row["lag_s"] == lag_s
