@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -273,6 +273,15 @@ class Settings(BaseSettings):
         """Environment over file over default."""
         return env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=_file_of_the_place())
 
+    @model_validator(mode="after")
+    def _reports_are_no_alerts(self) -> Settings:
+        if self.reporting.channel == self.alerts.channel:
+            raise ValueError(
+                f"reporting.channel and alerts.channel are both {self.alerts.channel!r}, where our own report would count as"
+                f" an alert that nobody answered; change one of them in {_file_of_the_place()} or in OPS_REPORTING__CHANNEL"
+            )
+        return self
+
     @property
     def zone(self) -> ZoneInfo:
         """The team's time zone."""
@@ -314,6 +323,8 @@ def _not_json(error: SettingsError) -> str:
 
 def _one_sentence(error: ValidationError) -> str:
     first = error.errors()[0]
+    if not first["loc"]:  # a rule between two settings, which names both
+        return f"settings: {first['msg']}"
     field = ".".join(str(part) for part in first["loc"])
     variable = "OPS_" + "__".join(str(part) for part in first["loc"]).upper()
     return f"setting {field}: {first['msg']} (got {str(first['input'])[:80]!r}); change it in {_file_of_the_place()} or in {variable}"

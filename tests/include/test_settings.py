@@ -51,6 +51,16 @@ def test_a_wrong_setting_is_one_sentence_that_names_it_and_where_to_change_it(
     assert raised.value.__cause__ is None
 
 
+def test_reports_do_not_go_where_alerts_are_read(fresh: Path) -> None:
+    (fresh / "sandbox.yaml").write_text("reporting: {channel: '#alerts'}\n")
+    with pytest.raises(ConfigurationError) as raised:
+        settings.load()
+    assert str(raised.value) == (
+        "settings: Value error, reporting.channel and alerts.channel are both '#alerts', where our own report would count as an"
+        f" alert that nobody answered; change one of them in {fresh / 'sandbox.yaml'} or in OPS_REPORTING__CHANNEL"
+    )
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
