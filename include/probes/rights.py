@@ -5,10 +5,11 @@ Each probe returns one line about what it found, or raises a RunbookError that s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from include.errors import ConfigurationError
+from include.probes import slack
 from include.probes.http import ask
 from include.probes.postgres import Server
 from include.sql import statement
@@ -31,6 +32,11 @@ NEEDED = (
     ("list", "policy", "poddisruptionbudgets"),
     ("list", "metrics.k8s.io", "pods"),
 )
+NEEDED_EVERYWHERE = (
+    ("list", "", "nodes"),
+    ("list", "metrics.k8s.io", "nodes"),
+)
+"""Of nodes, which belong to no namespace."""
 EXCESS = (
     ("get", "", "secrets"),
     ("list", "", "configmaps"),
@@ -92,21 +98,23 @@ def of_kubernetes(api: ApiClient, namespace: str) -> str:
     from kubernetes.client.exceptions import ApiException
 
     try:
-        missing = [_said(rule) for rule in NEEDED if not _allowed(api, namespace, rule)]
-        excess = [_said(rule) for rule in EXCESS if _allowed(api, namespace, rule)]
+        missing = [
+            f"{_said(rule)} in the namespace {namespace}" for rule in NEEDED if not _allowed(api, rule, namespace)
+        ]
+        missing += [f"{_said(rule)} of the cluster" for rule in NEEDED_EVERYWHERE if not _allowed(api, rule)]
+        excess = [_said(rule) for rule in EXCESS if _allowed(api, rule, namespace)]
     except ApiException as error:
         raise ConfigurationError(
             f"the API server answers {error.status} {error.reason}; is the kubeconfig current?"
         ) from None
     if missing:
         raise ConfigurationError(
-            f"may not {', '.join(missing)} in the namespace {namespace};"
+            f"may not {', '.join(missing[:3])}{f' and {len(missing) - 3} more' if missing[3:] else ''};"
             " correct the setting namespace, or apply deploy/kubernetes/ops-read.yaml"
         )
     _refuse("this account", excess)
-    return (
-        f"may do {len(NEEDED)} of {len(NEEDED)} things it needs in {namespace}, and none of {len(EXCESS)} it must not"
-    )
+    needed = len(NEEDED) + len(NEEDED_EVERYWHERE)
+    return f"may do all {needed} things it needs in {namespace} and of nodes, and none of {len(EXCESS)} it must not"
 
 
 def of_http(client: httpx.Client, name: str, path: str, **parts: object) -> str:
@@ -115,21 +123,32 @@ def of_http(client: httpx.Client, name: str, path: str, **parts: object) -> str:
     return f"answers GET {path}"
 
 
-def of_slack(client: WebClient, channels: Iterable[str]) -> str:
-    """Log in, and find the bot in every channel that the settings name."""
-    from slack_sdk.errors import SlackApiError
+def of_slack(client: WebClient, channels: Iterable[str], *, read: str) -> str:
+    """Log in, find the bot in every channel that the settings name, and read one message.
 
-    try:
-        bot = client.auth_test()["user"]
-        listed = (page["channels"] for page in client.conversations_list(limit=200, exclude_archived=True))
-        joined = {f"#{channel['name']}" for page in listed for channel in page if channel.get("is_member")}
-    except SlackApiError as error:
-        raise ConfigurationError(f"Slack says {error.response['error']}; check the token and its scopes") from None
-    if missing := sorted(set(channels) - joined):
+    :param channels: `#name`, or the id that Slack shows under a channel's details.
+    :param read: the channel that the morning check reads; being in it does not prove the scope.
+    """
+    bot = slack.call(client, "auth.test")["user"]
+    joined = {name: _joined(client, name) for name in (*channels, read)}
+    if missing := sorted(name for name, channel_id in joined.items() if not channel_id):
         raise ConfigurationError(
             f"the bot {bot} is not in {', '.join(missing)}: invite it there, or change the setting"
         )
-    return f"logs in as {bot}, in {', '.join(sorted(channels))}"
+    slack.call(client, "conversations.history", channel=joined[read], limit=1)
+    return f"logs in as {bot}, in {', '.join(sorted(joined))}, and reads {read}"
+
+
+def _joined(client: WebClient, name: str) -> str:
+    """Return the id of a channel that the bot is in, or ""."""
+    known = slack.channels(client) if name.startswith("#") else _by_id(client, name)
+    found = (each for each in known if each.get("is_member") and name in {f"#{each['name']}", each["id"]})
+    return next((str(channel["id"]) for channel in found), "")
+
+
+def _by_id(client: WebClient, channel_id: str) -> Iterator[Mapping[str, Any]]:
+    # Of its own, since a list without further scopes leaves private channels out.
+    yield slack.call(client, "conversations.info", channel=channel_id)["channel"]
 
 
 def _refuse(who: str, excess: list[str]) -> None:
@@ -138,11 +157,11 @@ def _refuse(who: str, excess: list[str]) -> None:
 
 
 def _said(rule: tuple[str, str, str]) -> str:
-    verb, _, resource = rule
-    return f"{verb} {resource}"
+    verb, group, resource = rule
+    return f"{verb} {resource}{f' ({group})' if group == 'metrics.k8s.io' else ''}"
 
 
-def _allowed(api: ApiClient, namespace: str, rule: tuple[str, str, str]) -> bool:
+def _allowed(api: ApiClient, rule: tuple[str, str, str], namespace: str | None = None) -> bool:
     from kubernetes import client
 
     verb, group, resource = rule

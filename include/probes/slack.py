@@ -67,7 +67,7 @@ def find(client: WebClient, name: str) -> str:
     """Return the id of a channel that the bot is in; an id is taken as it is."""
     if not name.startswith("#"):
         return name
-    for each in _channels(client):
+    for each in channels(client):
         if each["name"] == name.removeprefix("#"):
             if not each.get("is_member", True):
                 raise ConfigurationError(
@@ -79,7 +79,8 @@ def find(client: WebClient, name: str) -> str:
     )
 
 
-def _channels(client: WebClient) -> Iterator[Mapping[str, Any]]:
+def channels(client: WebClient) -> Iterator[Mapping[str, Any]]:
+    """Yield every channel that the token sees, those without the bot too."""
     cursor: str | None = None
     while True:
         page = call(
@@ -100,24 +101,25 @@ def call(client: WebClient, method: str, **arguments: Any) -> Mapping[str, Any]:
     """Call a method of the Web API by GET, as all that read may be."""
     from slack_sdk.errors import SlackApiError, SlackClientError
 
+    what = f"{method} of {arguments['channel']}" if "channel" in arguments else method
     given = {name: int(value) if isinstance(value, bool) else value for name, value in arguments.items()}
     try:
         body: Any = client.api_call(method, http_verb="GET", params=given).data
     except SlackApiError as error:
-        raise _refusal(method, error.response) from None
+        raise _refusal(what, error.response) from None
     except (SlackClientError, OSError) as error:
-        raise TransientError(f"Slack did not answer {method}: {type(error).__name__}") from None
+        raise TransientError(f"Slack did not answer {what}: {type(error).__name__}") from None
     return body if isinstance(body, Mapping) else {}
 
 
-def _refusal(method: str, response: Any) -> RunbookError:
+def _refusal(what: str, response: Any) -> RunbookError:
     said = str(response.get("error", "")) if isinstance(response.data, Mapping) else ""
     word = said if said.isidentifier() else ""  # a proxy in between answers with a whole page
     if response.status_code >= 429 or word in LATER:
-        return TransientError(f"Slack could not serve {method} ({response.status_code} {word})".rstrip())
+        return TransientError(f"Slack could not serve {what} ({response.status_code} {word})".rstrip())
     needed = f" (needs {response.get('needed')})" if word == "missing_scope" else ""
     return ConfigurationError(
-        f"Slack refuses {method}: {word}{needed}; check the Connection in connections.slack and alerts.channel"
+        f"Slack refuses {what}: {word}{needed}; check the Connection in connections.slack and alerts.channel"
     )
 
 

@@ -48,7 +48,7 @@ def questions(chosen: Settings) -> Mapping[str, Question]:
             ids.pagerduty_api, "PagerDuty", "incidents", scheme="Token token=", params={"limit": 1}
         ),
         ids.pagerduty_events: lambda: _routing_key(ids.pagerduty_events),
-        ids.slack: lambda: rights.of_slack(_slack(ids.slack), {chosen.reporting.channel, chosen.alerts.channel}),
+        ids.slack: lambda: rights.of_slack(_slack(ids.slack), [chosen.reporting.channel], read=chosen.alerts.channel),
     }
 
 
