@@ -7,21 +7,22 @@ import re
 MASK = "***"
 
 _SECRETS = (
-    re.compile(r"(?<=://)[^\s/@]*:[^\s/@]*(?=@)"),  # user:password of an address
-    re.compile(r"(?i)(?<=bearer )[\w.~+/=-]+"),
-    re.compile(r"(?i)(?<=basic )[A-Za-z0-9+/=]{8,}"),
-    re.compile(r"xox[a-z]-[\w-]+"),  # Slack tokens
-    re.compile(r"(?<=/services/)[\w/-]+"),  # the path of a Slack webhook is its password
+    re.compile(r"(://)[^\s@]*:[^\s@]*(?=@)"),  # user:password of an address; a slash may be part of a password
+    re.compile(r"(bearer )[\w.~+/=-]+", re.IGNORECASE),
+    re.compile(r"(basic )[A-Za-z0-9+/=]{8,}", re.IGNORECASE),
+    re.compile(r"()x(?:ox[a-z]|app)-[\w-]+"),  # Slack tokens
+    re.compile(r"(/services/)[\w/-]+"),  # the path of a Slack webhook is its password
     re.compile(
-        r"(?i)(?:(?<=password=)|(?<=password\": \")|(?<=passwd=)|(?<=secret=)|(?<=token=)|(?<=api_key=)|(?<=routing_key=))[^\s&,;'\"]+"
+        r"""((?:password|passwd|secret|token|api_key|routing_key)["']?\s*[=:]\s*["']?)[^\s&,;'"]+""", re.IGNORECASE
     ),
 )
+"""Each begins with a group that stays: what a secret is recognised by."""
 
 
 def masked(text: str) -> str:
     """Return the text with `***` where a password, token or key was recognised by its surroundings."""
     for secret in _SECRETS:
-        text = secret.sub(MASK, text)
+        text = secret.sub(rf"\g<1>{MASK}", text)
     return text
 
 

@@ -17,6 +17,11 @@ from include.masking import masked, one_line
         "host=x password=hush-canary dbname=y",
         "https://host/path?api_key=hush-canary&x=1",
         "routing_key=hush-canary",
+        "password: hush-canary",
+        "{'password': 'hush-canary', 'host': 'x'}",
+        '{"token": "hush-canary"}',
+        "xapp-1-hush-canary",
+        "postgresql://user:pass/hush-canary@host/db",
     ],
 )
 def test_secrets_go_and_the_rest_stays(text: str) -> None:
@@ -26,7 +31,7 @@ def test_secrets_go_and_the_rest_stays(text: str) -> None:
     assert "***" in shown
 
 
-@pytest.mark.parametrize("text", ["12 of 100 connections", "http://127.0.0.1:8080/dags", "basic auth failed", ""])
+@pytest.mark.parametrize("text", ["12 of 100 connections", "http://127.0.0.1:8080/dags", "basic auth failed", "", "https://a.example/x and b@c.example"])
 def test_ordinary_text_is_left_alone(text: str) -> None:
     assert masked(text) == text
 
