@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from include.checks.scale import Share, span, window
@@ -31,15 +31,21 @@ class _Frame:
     request: str
 
 
-def judge_freshness(age: Answer, *, limits: PerformanceLimits) -> Iterator[Finding]:
-    """Judge how old the newest sample is: a day's sum looks the same hours after the scraping stopped."""
-    seconds = age.series[0].value if age.series else None
+def judge_freshness(age: Answer, *, item: str, metric: str, limits: PerformanceLimits) -> Iterator[Finding]:
+    """Judge how old each service's newest sample is: a day's sum looks the same hours after the scraping stopped."""
+    if not age.series:
+        yield _freshness(age, item, metric, None, limits)
+    for line in age.series:
+        yield _freshness(age, item, f"{metric} of {_service(line, limits)}", line.value, limits)
+
+
+def _freshness(age: Answer, item: str, subject: str, seconds: float | None, limits: PerformanceLimits) -> Finding:
     stale = seconds is None or seconds > limits.sample_max_age_s
     found = "no sample" if seconds is None else f"the newest sample is {span(max(seconds, 0))} old"
-    yield Finding(
-        item=ERRORS,
+    return Finding(
+        item=item,
         check="samples_fresh",
-        subject=limits.requests_metric,
+        subject=subject,
         severity=Severity.UNKNOWN if stale else Severity.OK,
         summary=f"{found} (limit {limits.sample_max_age_s:g} s)",
         evidence={"value": seconds, "unit": "s", "threshold": f"<= {limits.sample_max_age_s:g}", "request": age.query},
@@ -47,6 +53,15 @@ def judge_freshness(age: Answer, *, limits: PerformanceLimits) -> Iterator[Findi
         if stale
         else "",
     )
+
+
+def _service(line: Series, limits: PerformanceLimits) -> str:
+    return line.label(limits.service_label) or "(no service label)"
+
+
+def _nothing(share: Share) -> bool:
+    # Prometheus extrapolates: less than half a request is none.
+    return share.n < 0.5
 
 
 def judge_latency(within: Answer, answered: Answer, *, limits: PerformanceLimits, now: datetime) -> Iterator[Finding]:
@@ -65,14 +80,19 @@ def judge_latency(within: Answer, answered: Answer, *, limits: PerformanceLimits
 def judge_recent_latency(
     within: Answer, answered: Answer, *, limits: PerformanceLimits, now: datetime, window_s: int
 ) -> Iterator[Finding]:
-    """Warn of what began minutes ago, which a day dilutes."""
+    """Warn of what began minutes ago, which a day dilutes; no request at all is UNKNOWN."""
     frame = _Frame(limits=limits, now=now, window_s=window_s, request=f"{within.query} / {answered.query}")
     shares = _shares(within, answered, limits)
     slow = {name: s for name, s in shares.items() if s.n >= limits.recent_min_requests and s.value < limits.p95_share}
     for name, share in slow.items():
         yield _latency_finding(frame, LATENCY, name, share, Severity.WARNING)
     if not slow:
-        yield _latency_finding(frame, LATENCY, EVERYTHING, _sum(shares.values()), Severity.OK)
+        total = _sum(shares.values())
+        yield _latency_finding(frame, LATENCY, EVERYTHING, total, _calm(total))
+
+
+def _calm(share: Share) -> Severity:
+    return Severity.UNKNOWN if _nothing(share) else Severity.OK
 
 
 def _latency_severity(share: Share, limits: PerformanceLimits, worst: Severity) -> Severity:
@@ -90,13 +110,15 @@ def _latency_finding(frame: _Frame, item: str, name: str, share: Share, severity
         check=f"latency_{window_s:.0f}s",
         subject=name,
         severity=severity,
-        summary=(
+        summary=_none_asked(frame)
+        if _nothing(share)
+        else (
             f"{percent:.2f} % of {share.n:.0f} requests within {limits.p95_limit_s:g} s"
             f" in the last {span(window_s)} (at least {wanted:g} %){few}"
         ),
         evidence={
             **window(frame.now, window_s),
-            "value": round(percent, 4),
+            "value": None if _nothing(share) else round(percent, 4),
             "unit": f"% within {limits.p95_limit_s:g} s",
             "threshold": f">= {wanted:g}",
             "n": round(share.n),
@@ -105,6 +127,10 @@ def _latency_finding(frame: _Frame, item: str, name: str, share: Share, severity
         },
         next_step=_step(severity, LATENCY_STEP),
     )
+
+
+def _none_asked(frame: _Frame) -> str:
+    return f"no request is recorded in the last {span(frame.window_s)}, so there is nothing to judge"
 
 
 def _no_bucket(within: Answer, limits: PerformanceLimits) -> Finding:
@@ -120,9 +146,9 @@ def _no_bucket(within: Answer, limits: PerformanceLimits) -> Finding:
 
 
 def _shares(within: Answer, answered: Answer, limits: PerformanceLimits) -> dict[str, Share]:
-    hits = {line.label(limits.service_label): line.value for line in within.series}
-    totals = {line.label(limits.service_label): line.value for line in answered.series if line.value > 0}
-    return {name or "(no service label)": Share(hits.get(name, 0.0), n) for name, n in sorted(totals.items())}
+    hits = {_service(line, limits): line.value for line in within.series}
+    totals = {_service(line, limits): line.value for line in answered.series if line.value > 0}
+    return {name: Share(hits.get(name, 0.0), n) for name, n in sorted(totals.items())}
 
 
 def _sum(shares: Iterable[Share]) -> Share:
@@ -187,8 +213,8 @@ def _no_series(p95: Answer, limits: PerformanceLimits) -> Finding:
 
 def judge_errors(by_code: Answer, *, limits: PerformanceLimits, now: datetime) -> Iterator[Finding]:
     """Judge the day's errors: critical unless the whole 95 % interval lies below the limit, UNKNOWN with too few requests."""
-    if by_code.series and not any(line.label(limits.code_label) for line in by_code.series):
-        yield _no_code(by_code, limits)
+    if _codeless(by_code, limits):
+        yield _no_code(by_code, limits, "error_label")
         return
     frame = _Frame(limits=limits, now=now, window_s=limits.window_s, request=by_code.query)
     shares = _error_shares(by_code, limits)
@@ -196,6 +222,10 @@ def judge_errors(by_code: Answer, *, limits: PerformanceLimits, now: datetime) -
     yield _error_finding(frame, ERRORS, EVERYTHING, total, _error_severity(total, limits, Severity.CRITICAL))
     for name, share in shares.items():
         yield _error_finding(frame, ERRORS_REVIEW, name, share, _error_severity(share, limits, Severity.WARNING))
+
+
+def _codeless(by_code: Answer, limits: PerformanceLimits) -> bool:
+    return bool(by_code.series) and not any(line.label(limits.code_label) for line in by_code.series)
 
 
 def _error_severity(share: Share, limits: PerformanceLimits, worst: Severity) -> Severity:
@@ -207,7 +237,10 @@ def _error_severity(share: Share, limits: PerformanceLimits, worst: Severity) ->
 def judge_recent_errors(
     by_code: Answer, *, limits: PerformanceLimits, now: datetime, window_s: int
 ) -> Iterator[Finding]:
-    """Warn of errors that began minutes ago: at least the limit, in a sample that can tell."""
+    """Warn of errors that began minutes ago: at least the limit, in a sample that can tell; no request at all is UNKNOWN."""
+    if _codeless(by_code, limits):
+        yield _no_code(by_code, limits, f"errors_{window_s}s")
+        return
     shares = _error_shares(by_code, limits)
     over = {
         n: s for n, s in shares.items() if s.n >= limits.recent_min_requests and 100 * s.value >= limits.error_percent
@@ -216,19 +249,32 @@ def judge_recent_errors(
     for name, share in over.items():
         yield _error_finding(frame, ERRORS, name, share, Severity.WARNING)
     if not over:
-        yield _error_finding(frame, ERRORS, EVERYTHING, _sum(shares.values()), Severity.OK)
+        total = _sum(shares.values())
+        yield _error_finding(frame, ERRORS, EVERYTHING, total, _calm(total))
 
 
 def judge_burn(
     long: Answer, short: Answer, *, rate: BurnRate, limits: PerformanceLimits, now: datetime
 ) -> Iterator[Finding]:
     """Judge one pair of windows: both must burn, so that neither a blip nor a fault that is over pages."""
+    if codeless := [answer for answer in (long, short) if _codeless(answer, limits)]:
+        yield _no_code(codeless[0], limits, _burn_check(rate))
+        return
     shares = [_sum(_error_shares(answer, limits).values()) for answer in (long, short)]
+    frame = _Frame(limits=limits, now=now, window_s=rate.long_s, request=long.query)
+    yield _burn_finding(frame, rate, shares, _burn_severity(shares, rate, limits))
+
+
+def _burn_severity(shares: Sequence[Share], rate: BurnRate, limits: PerformanceLimits) -> Severity:
+    if any(_nothing(share) for share in shares):
+        return Severity.UNKNOWN
     enough = all(share.n >= limits.recent_min_requests for share in shares)
     burning = enough and min(_burn(share, limits) for share in shares) >= rate.factor
-    severity = (Severity.CRITICAL if rate.pages else Severity.WARNING) if burning else Severity.OK
-    frame = _Frame(limits=limits, now=now, window_s=rate.long_s, request=long.query)
-    yield _burn_finding(frame, rate, shares, severity)
+    return (Severity.CRITICAL if rate.pages else Severity.WARNING) if burning else Severity.OK
+
+
+def _burn_check(rate: BurnRate) -> str:
+    return f"burn_rate_{rate.long_s:.0f}s_{rate.short_s:.0f}s"
 
 
 def _burn(share: Share, limits: PerformanceLimits) -> float:
@@ -238,22 +284,26 @@ def _burn(share: Share, limits: PerformanceLimits) -> float:
 
 def _burn_finding(frame: _Frame, rate: BurnRate, shares: Sequence[Share], severity: Severity) -> Finding:
     long, short = (_burn(share, frame.limits) for share in shares)
+    blind = severity is Severity.UNKNOWN
+    empty = rate.long_s if _nothing(shares[0]) else rate.short_s
     return Finding(
         item=ERRORS,
-        check=f"burn_rate_{rate.long_s:.0f}s_{rate.short_s:.0f}s",
+        check=_burn_check(rate),
         subject=EVERYTHING,
         severity=severity,
-        summary=(
+        summary=_none_asked(replace(frame, window_s=empty))
+        if blind
+        else (
             f"error budget burns {long:.2g} times too fast over {span(rate.long_s)}"
             f" and {short:.2g} over {span(rate.short_s)} (limit {rate.factor:g})"
         ),
         evidence={
             **window(frame.now, rate.long_s),
-            "value": round(long, 3),
+            "value": None if blind else round(long, 3),
             "unit": "x budget",
             "threshold": f"< {rate.factor:g} in both",
             "n": round(shares[0].n),
-            "short": round(short, 3),
+            "short": None if blind else round(short, 3),
             "short_n": round(shares[1].n),
             "request": frame.request,
         },
@@ -265,7 +315,7 @@ def _error_shares(by_code: Answer, limits: PerformanceLimits) -> dict[str, Share
     errors: dict[str, float] = {}
     totals: dict[str, float] = {}
     for line in by_code.series:
-        name = line.label(limits.service_label) or "(no service label)"
+        name = _service(line, limits)
         totals[name] = totals.get(name, 0.0) + line.value
         if line.label(limits.code_label).startswith("5"):
             errors[name] = errors.get(name, 0.0) + line.value
@@ -281,13 +331,15 @@ def _error_finding(frame: _Frame, item: str, name: str, share: Share, severity: 
         check=f"errors_{window_s:.0f}s",
         subject=name,
         severity=severity,
-        summary=(
+        summary=_none_asked(frame)
+        if _nothing(share)
+        else (
             f"{percent:.2f} % of {share.n:.0f} requests failed in the last {span(window_s)}"
             f" (below {limits.error_percent:g} %){few}"
         ),
         evidence={
             **window(frame.now, window_s),
-            "value": round(percent, 4),
+            "value": None if _nothing(share) else round(percent, 4),
             "unit": "%",
             "threshold": f"< {limits.error_percent:g}",
             "n": round(share.n),
@@ -299,10 +351,10 @@ def _error_finding(frame: _Frame, item: str, name: str, share: Share, severity: 
     )
 
 
-def _no_code(by_code: Answer, limits: PerformanceLimits) -> Finding:
+def _no_code(by_code: Answer, limits: PerformanceLimits, check: str) -> Finding:
     return Finding(
         item=ERRORS,
-        check="error_label",
+        check=check,
         subject=limits.requests_metric,
         severity=Severity.UNKNOWN,
         summary=f"has no label {limits.code_label}, so no error can be told from a success",

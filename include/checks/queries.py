@@ -37,9 +37,23 @@ class Queries:
         labels = f"{self.limits.service_label}, {self.limits.code_label}"
         return f"sum by ({labels}) (increase({self._select('requests')}[{window_s:.0f}s]))"
 
-    def sample_age(self) -> str:
-        """Seconds since the newest sample of the request counter."""
-        return f"time() - max(timestamp({self._select('requests')}))"
+    def requests_age(self) -> str:
+        """Seconds since the newest sample of the request counter, by service."""
+        return self._age_by_service("requests")
+
+    def latency_age(self) -> str:
+        """The same of the latency histogram, which may end while the counter goes on."""
+        return self._age_by_service("latency_count")
+
+    def usage_age(self) -> str:
+        """Seconds since the newest sample of the API's use."""
+        return f"time() - max(timestamp({self._select('usage')}))"
+
+    def _age_by_service(self, what: str) -> str:
+        # A series that ended minutes ago is not in the present any more: the day's memory is asked for it.
+        now = f"timestamp({self._select(what)})"
+        day = f"max_over_time({now}[{self.limits.window_s}s:{self.limits.step_s}s])"
+        return f"time() - max by ({self.limits.service_label}) ({now} or {day})"
 
     def queue_now(self) -> str:
         """Items that wait, by the exporter."""

@@ -45,7 +45,7 @@ def round_business(
 
 def usage(prometheus: Prometheus, queries: Queries, *, now: datetime, weeks_back: int) -> Weeks:
     """Count the API requests of the day and of the weeks before; fresh as the counter's newest sample."""
-    age = prometheus.instant(queries.sample_age(), now)
+    age = prometheus.instant(queries.usage_age(), now)
     totals = [prometheus.instant(queries.usage_total(DAY_S, weeks_ago=n), now).total for n in range(weeks_back + 1)]
     newest = datetime.fromtimestamp(now.timestamp() - age.total, tz=now.tzinfo) if age.series else None
     return Weeks(today=totals[0], before=tuple(total for total in totals[1:] if total > 0), newest=newest)

@@ -33,7 +33,8 @@ def looks(prometheus: Prometheus, queries: Queries, now: datetime) -> dict[str, 
     """Return every query by name."""
     limits = queries.limits
     instant = {
-        "age": queries.sample_age(),
+        "requests_age": queries.requests_age(),
+        "latency_age": queries.latency_age(),
         "within": queries.within_limit(limits.window_s),
         "answered": queries.answered(limits.window_s),
         "queue_now": queries.queue_now(),
@@ -73,6 +74,7 @@ def windows(limits: PerformanceLimits) -> list[int]:
 
 def questions(limits: PerformanceLimits, now: datetime) -> Iterator[Question]:
     """Return what is asked of the answers."""
+    yield from _fresh(limits)
     yield from _day(limits, now)
     yield from _recent(limits, now)
     yield from _burns(limits, now)
@@ -82,11 +84,17 @@ def questions(limits: PerformanceLimits, now: datetime) -> Iterator[Question]:
     yield ask(item="H-16", check="api_usage", needs=("keys", "keys_before", "talkers"), judge=judge)
 
 
+def _fresh(limits: PerformanceLimits) -> Iterator[Question]:
+    judge = partial(performance.judge_freshness, limits=limits)
+    latency = partial(judge, item="H-09", metric=limits.latency_metric)
+    requests = partial(judge, item="H-10", metric=limits.requests_metric)
+    yield ask(item="H-09", check="samples_fresh", needs=("latency_age",), judge=latency)
+    yield ask(item="H-10", check="samples_fresh", needs=("requests_age",), judge=requests)
+
+
 def _day(limits: PerformanceLimits, now: datetime) -> Iterator[Question]:
     dated: dict[str, Any] = {"limits": limits, "now": now}
-    fresh = partial(performance.judge_freshness, limits=limits)
     latency, errors = partial(performance.judge_latency, **dated), partial(performance.judge_errors, **dated)
-    yield ask(item="H-10", check="samples_fresh", needs=("age",), judge=fresh)
     yield ask(item="H-09", check="latency", needs=("within", "answered"), judge=latency)
     yield ask(item="F-02", check="p95_series", needs=("p95_series",), judge=partial(performance.judge_windows, **dated))
     yield ask(item="H-10", check="errors", needs=(f"codes_{limits.window_s}",), judge=errors)

@@ -139,13 +139,63 @@ def test_the_budget_burns_only_if_both_windows_burn(
     assert finding.severity is severity
 
 
-@pytest.mark.parametrize(
-    ("age", "severity"), [(120.0, Severity.OK), (120.1, Severity.UNKNOWN), (None, Severity.UNKNOWN)]
-)
-def test_bug_72_a_counter_that_is_no_longer_scraped_is_unknown(age: float | None, severity: Severity) -> None:
-    given = answer() if age is None else answer(({}, age))
-    (finding,) = performance.judge_freshness(given, limits=LIMITS)
+FRESH: dict[str, Any] = {"item": "H-09", "metric": "http_request_duration_seconds", "limits": LIMITS}
+
+
+@pytest.mark.parametrize(("age", "severity"), [(120.0, Severity.OK), (120.1, Severity.UNKNOWN)])
+def test_bug_72_a_counter_that_is_no_longer_scraped_is_unknown(age: float, severity: Severity) -> None:
+    (finding,) = performance.judge_freshness(answer(({}, age)), **FRESH)
     assert finding.severity is severity
+
+
+def test_bug_72_a_counter_without_a_sample_is_unknown() -> None:
+    (finding,) = performance.judge_freshness(answer(), **FRESH)
+    assert (finding.item, finding.severity) == ("H-09", Severity.UNKNOWN)
+
+
+def test_one_live_service_does_not_hide_a_dead_one() -> None:
+    found = verdicts(performance.judge_freshness(services(api_gateway=4, auth_service=40_000), **FRESH))
+    assert found == {
+        ("H-09", "http_request_duration_seconds of api-gateway"): Severity.OK,
+        ("H-09", "http_request_duration_seconds of auth-service"): Severity.UNKNOWN,
+    }
+
+
+def test_the_age_is_asked_by_service_and_of_those_that_ended_within_the_day() -> None:
+    query = Queries(LIMITS, "ns").latency_age()
+    own = 'timestamp(http_request_duration_seconds_count{namespace="ns"})'
+    assert query == f"time() - max by (service) ({own} or max_over_time({own}[86400s:300s]))"
+
+
+@pytest.mark.parametrize("n", [None, 0, 0.4])
+def test_minutes_without_a_request_are_unknown(n: float | None) -> None:
+    asked = answer() if n is None else services(api=n)
+    (latency,) = performance.judge_recent_latency(asked, asked, limits=LIMITS, now=NOW, window_s=120)
+    counted = answer() if n is None else codes(n, 0)
+    (errors,) = performance.judge_recent_errors(counted, limits=LIMITS, now=NOW, window_s=120)
+    for finding in (latency, errors):
+        assert finding.severity is Severity.UNKNOWN
+        assert finding.summary == "no request is recorded in the last 2 min, so there is nothing to judge"
+        assert finding.evidence["value"] is None
+
+
+@pytest.mark.parametrize(
+    ("long", "short", "words"),
+    [((0, 0), (0, 0), "60 min"), ((990, 10), (0, 0), "5 min"), ((0, 0), (990, 10), "60 min")],
+)
+def test_a_budget_of_no_request_is_unknown(long: tuple[float, float], short: tuple[float, float], words: str) -> None:
+    rate = BurnRate(factor=14.4, long_s=3600, short_s=300, pages=True)
+    (finding,) = performance.judge_burn(codes(*long), codes(*short), rate=rate, limits=LIMITS, now=NOW)
+    assert finding.severity is Severity.UNKNOWN
+    assert f"no request is recorded in the last {words}" in finding.summary
+
+
+def test_bug_71_without_the_label_the_last_minutes_and_the_budget_are_unknown_too() -> None:
+    bare = answer(({"service": "api"}, 50_000))
+    rate = BurnRate(factor=14.4, long_s=3600, short_s=300, pages=True)
+    (recent,) = performance.judge_recent_errors(bare, limits=LIMITS, now=NOW, window_s=120)
+    (burn,) = performance.judge_burn(codes(990, 10), bare, rate=rate, limits=LIMITS, now=NOW)
+    assert {recent.severity, burn.severity} == {Severity.UNKNOWN}
 
 
 def series(values: list[float]) -> Answer:
