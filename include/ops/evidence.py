@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,9 @@ from include.findings import EVIDENCE_COLUMNS, Finding, Severity
 
 if TYPE_CHECKING:
     from psycopg import Connection
+
+REMEMBERED = timedelta(days=14)
+"""How far back a page may lie that a run still ends; an older one is ended by hand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +89,10 @@ class Evidence:
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """What an earlier try recorded of one subject."""
+    """What an earlier try recorded of one subject.
+
+    :param paged: it was critical, and no run since has ended its page.
+    """
 
     item: str
     check: str
@@ -96,6 +102,19 @@ class Recorded:
     observed_at: datetime
     run_id: str
     task_id: str
+    paged: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Earlier:
+    """What earlier runs of a DAG recorded.
+
+    :param previous: by the last run that came to a verdict.
+    :param last: what was last seen of each subject, by whichever run saw it: being blind in between is not seeing.
+    """
+
+    previous: tuple[Recorded, ...] = ()
+    last: tuple[Recorded, ...] = ()
 
 
 def append(connection: Connection, rows: Iterable[Evidence]) -> int:
@@ -139,8 +158,39 @@ def verdicts_of_previous_run(connection: Connection, dag_id: str, before: dateti
     return [_recorded(row) for row in rows]
 
 
+def last_seen(
+    connection: Connection, dag_id: str, before: datetime, run_id: str = "", *, within: timedelta = REMEMBERED
+) -> list[Recorded]:
+    """Return what was last seen of each subject by any run of the DAG, and whether a page of it may be open; UNKNOWN is not seen.
+
+    :param run_id: the run that asks; what it saw itself is not earlier.
+    """
+    rows = connection.execute(
+        """
+        with earlier as (
+            select * from ops.evidence
+            where dag_id = %(dag_id)s and run_id <> %(run_id)s and observed_at >= %(since)s and observed_at < %(before)s
+        ), ended as (
+            select page->>0 as item, page->>1 as subject, max(observed_at) as ended_at
+            from earlier, jsonb_array_elements(coalesce(detail->'ended', '[]')) as page
+            where "check" = 'verdict' group by 1, 2
+        )
+        select distinct on (item, "check", subject) item, "check", subject, verdict, value, observed_at, run_id, task_id,
+            coalesce(
+                max(observed_at) filter (where verdict = 'CRITICAL') over each > coalesce(ended_at, '-infinity'), false
+            )
+        from earlier left join ended using (item, subject)
+        where verdict <> 'UNKNOWN' and "check" not in ('verdict', 'slot')
+        window each as (partition by item, "check", subject)
+        order by item, "check", subject, observed_at desc, id desc
+        """,
+        {"dag_id": dag_id, "run_id": run_id, "before": before, "since": before - within},
+    )
+    return [_recorded(row) for row in rows]
+
+
 def _recorded(row: tuple[Any, ...]) -> Recorded:
-    item, check, subject, verdict, value, observed_at, run_id, task_id = row
+    item, check, subject, verdict, value, observed_at, run_id, task_id, *paged = row
     return Recorded(
         item=item,
         check=check,
@@ -150,6 +200,7 @@ def _recorded(row: tuple[Any, ...]) -> Recorded:
         observed_at=observed_at,
         run_id=run_id,
         task_id=task_id,
+        paged=any(paged),
     )
 
 

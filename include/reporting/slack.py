@@ -128,6 +128,9 @@ def _healthy(reports: Sequence[Report]) -> Iterator[str]:
 
 
 def _changed(changes: Changes, zone: ZoneInfo) -> Iterator[str]:
+    if changes.unread:
+        yield "What earlier runs found could not be read: what changed is not known"
+        return
     if changes.since is None:
         yield "First run with a verdict: nothing to compare with"
         return

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from include.errors import TransientError
-from include.ops.evidence import Evidence, Recorded
+from include.ops.evidence import Earlier, Evidence
 from include.reporting.pagerduty import Event
 from include.reporting.slack import Message
 from sre.hooks.slack import MessageGoneError, Posted
@@ -49,7 +49,7 @@ class FakeEvidence:
 
     down: bool = False
     rows: list[Evidence] = field(default_factory=list)
-    before: list[Recorded] = field(default_factory=list)
+    before: Earlier = field(default_factory=Earlier)
 
     def append(self, rows: Iterable[Evidence]) -> int:
         self._answer()
@@ -57,7 +57,7 @@ class FakeEvidence:
         self.rows += given
         return len(given)
 
-    def previous(self, dag_id: str, before: datetime, run_id: str) -> list[Recorded]:
+    def earlier(self, dag_id: str, before: datetime, run_id: str) -> Earlier:
         self._answer()
         return self.before
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from include.reporting.slack import Message
 from sre.hooks.slack import MessageGoneError, Posted, ReportSlackHook
 from sre.operators.base import CheckOperator
 from sre.operators.reporting import PublishReportOperator
-from tests.include.reporting.test_slack import finding, recorded, report
+from tests.include.reporting.test_slack import before, finding, recorded, report
 from tests.plugins.fakes import FakeEvidence, FakePager, FakeRun, FakeSlack, context
 
 
@@ -87,10 +87,44 @@ def test_no_reports_at_all_are_not_green(world: World) -> None:
 
 
 def test_critical_pages_and_what_is_gone_is_resolved(world: World) -> None:
-    world.evidence.before = [recorded("gone", Severity.CRITICAL)]
+    world.evidence.before = before(recorded("gone", Severity.CRITICAL))
     with pytest.raises(VerdictError):
         publish(check_kubernetes=CRITICAL).execute(context())
     assert paged(world) == [("trigger", "H-05/b"), ("resolve", "H-05/gone"), ("resolve", "report/slack")]
+
+
+def test_the_verdict_says_whose_page_it_ended_and_not_before_pagerduty_took_it(world: World) -> None:
+    world.evidence.before = before(recorded("gone", Severity.CRITICAL))
+    world.pager.down = True
+    with pytest.raises(TransientError):
+        publish(check_kubernetes=HEALTHY).execute(context())
+    world.pager.down = False
+    publish(check_kubernetes=HEALTHY).execute(context())
+    assert [row.detail["ended"] for row in world.evidence.rows] == [[], [["H-05", "gone"]]]
+
+
+def test_what_was_there_and_is_not_is_told_kept_and_its_page_stays_open(world: World) -> None:
+    was = replace(recorded("deployment/worker", Severity.CRITICAL), check="workloads_ready")
+    world.evidence.before = before(was)
+    other = finding("deployment/api-gateway", check="workloads_ready")
+    publish(check_kubernetes=report(other)).execute(context())
+    assert paged(world) == [("resolve", "report/slack")]
+    assert [(row.check, row.subject, row.verdict) for row in world.evidence.rows] == [
+        ("verdict", "run", "WARNING"),
+        ("still_there", "deployment/worker", "WARNING"),
+    ]
+    said = world.slack.posted["1.0"][0].text
+    assert "deployment/worker: was there on 2030-01-01 08:00 UTC, is not there today" in said
+    assert "Better" not in said
+
+
+def test_earlier_runs_that_cannot_be_read_are_not_a_first_run(world: World) -> None:
+    world.evidence.down = True
+    with pytest.raises(TransientError):
+        publish(check_kubernetes=HEALTHY).execute(context())
+    said = world.slack.posted["1.0"][0].text
+    assert "What earlier runs found could not be read: what changed is not known" in said
+    assert "First run" not in said
 
 
 def test_a_report_that_slack_did_not_take_pages_until_one_is_posted(world: World) -> None:
@@ -164,7 +198,9 @@ class BrokenStore:
 
 
 def test_a_store_that_does_not_answer_does_not_stop_the_post(world: World) -> None:
-    publish(check_kubernetes=HEALTHY).execute({**context(), "task_state_store": BrokenStore()})
+    given = context()
+    given["task_state_store"] = BrokenStore()
+    publish(check_kubernetes=HEALTHY).execute(given)
     assert [thread for _, thread in world.slack.posted.values()] == [None, "1.0"]
 
 
@@ -193,7 +229,7 @@ def test_a_message_that_somebody_deleted_is_posted_anew(
 )
 def test_what_slack_says_of_an_update(monkeypatch: pytest.MonkeyPatch, code: str, error: type[Exception]) -> None:
     def refuse(**_: object) -> None:
-        raise SlackApiError("no", {"ok": False, "error": code})
+        raise SlackApiError("no", {"ok": False, "error": code})  # type: ignore[no-untyped-call]
 
     monkeypatch.setattr(ReportSlackHook, "client", type("Client", (), {"chat_update": staticmethod(refuse)}))
     with pytest.raises(error):

@@ -12,7 +12,7 @@ from airflow.sdk import BaseHook
 from include.errors import ConfigurationError, PermanentError, TransientError
 from include.masking import one_line
 from include.ops import evidence
-from include.ops.evidence import Evidence, Recorded
+from include.ops.evidence import Earlier, Evidence, Recorded
 from sre.hooks.postgres import parameters
 
 if TYPE_CHECKING:
@@ -39,10 +39,13 @@ class EvidenceHook(BaseHook):
         with self._connected() as connected:
             return evidence.append(connected, rows)
 
-    def previous(self, dag_id: str, before: datetime, run_id: str) -> list[Recorded]:
-        """Return what the last other run that came to a verdict recorded."""
+    def earlier(self, dag_id: str, before: datetime, run_id: str) -> Earlier:
+        """Return what the other runs recorded: the last that came to a verdict, and each that saw something last."""
         with self._connected() as connected:
-            return evidence.verdicts_of_previous_run(connected, dag_id, before, run_id)
+            return Earlier(
+                previous=tuple(evidence.verdicts_of_previous_run(connected, dag_id, before, run_id)),
+                last=tuple(evidence.last_seen(connected, dag_id, before, run_id)),
+            )
 
     def last_values(self, item: str, before: datetime) -> dict[str, Recorded]:
         """Return, by subject, what was recorded of an item last before a moment."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,9 +14,9 @@ from include import settings
 from include.errors import PermanentError, RunbookError, TransientError, VerdictError
 from include.findings import Blind, Finding, Report, Severity, worst_first
 from include.looking import blind
-from include.ops.evidence import Evidence, Recorded
+from include.ops.evidence import Earlier, Evidence, Recorded
 from include.reporting import pagerduty, slack, text
-from include.reporting.changes import Changes, compare
+from include.reporting.changes import STILL_THERE, Changes, compare
 from sre import runs
 
 if TYPE_CHECKING:
@@ -106,9 +106,12 @@ class PublishReportOperator(BaseOperator):
     ) -> list[RunbookError]:
         """Page, keep, post, and return what went wrong on the way: a broken channel is told on the others, Slack on the pager."""
         problems: list[RunbookError] = []
-        changes = compare(reports, _tried(lambda: self._previous(ti), problems) or [])
-        _tried(lambda: self._page(reports, changes, ti), problems)
-        _tried(lambda: self._keep(reports, ti), problems)
+        changes = compare(reports, _tried(lambda: self._earlier(ti), problems))
+        if changes.missing:
+            found = Report(source="inventory", checked=len(changes.missing), findings=changes.missing)
+            reports = {**reports, ti.task_id: found}
+        ended = _tried(lambda: self._page(reports, changes, ti), problems) or ()
+        _tried(lambda: self._keep(reports, ended, ti), problems)
         notes = tuple(f"Not all of this report was delivered: {problem}" for problem in problems)
         run = runs.shown(ti, late_s=self._late(), notes=notes)
         message = slack.render(run, list(reports.values()), changes)
@@ -128,22 +131,26 @@ class PublishReportOperator(BaseOperator):
         except Exception:  # it is no news that may redden a run: the next good post ends the page as well
             self.log.warning("PagerDuty was not told that the report is in Slack", exc_info=True)
 
-    def _previous(self, ti: RuntimeTaskInstanceProtocol) -> list[Recorded]:
-        return self.evidence_hook.previous(ti.dag_id, datetime.now(UTC), ti.run_id)
+    def _earlier(self, ti: RuntimeTaskInstanceProtocol) -> Earlier:
+        return self.evidence_hook.earlier(ti.dag_id, datetime.now(UTC), ti.run_id)
 
     def _late(self) -> float | None:
         return self.late_s if self.late_s and self.late_s > settings.load().reporting.late_after_s else None
 
-    def _page(self, reports: Mapping[str, Report], changes: Changes, ti: RuntimeTaskInstanceProtocol) -> None:
+    def _page(
+        self, reports: Mapping[str, Report], changes: Changes, ti: RuntimeTaskInstanceProtocol
+    ) -> Sequence[Recorded]:
+        """Return whose pages PagerDuty took the end of; none if it took only some, then the next run sends them again."""
         url = runs.url(ti.dag_id, ti.run_id)
         for event in pagerduty.events(ti.dag_id, url, reports.values(), changes):
             self.pagerduty_hook.send(event)
             self.log.info("PagerDuty: %s %s", event.action, event.dedup_key)
+        return changes.gone
 
-    def _keep(self, reports: Mapping[str, Report], ti: RuntimeTaskInstanceProtocol) -> None:
+    def _keep(self, reports: Mapping[str, Report], ended: Sequence[Recorded], ti: RuntimeTaskInstanceProtocol) -> None:
         now, by = datetime.now(UTC), runs.this_try(ti)
-        died = [finding for report in reports.values() for finding in report.findings if finding.check == DIED]
-        findings = [verdict(self.item, list(reports.values())), *died]
+        ours = [each for report in reports.values() for each in report.findings if each.check in {DIED, STILL_THERE}]
+        findings = [verdict(self.item, list(reports.values()), ended), *ours]
         self.evidence_hook.append(
             [Evidence.of(finding, source="runbook", by=by, observed_at=now) for finding in findings]
         )
@@ -218,8 +225,11 @@ def read(task_id: str, value: Mapping[str, Any] | None, item: str) -> Report:
     )
 
 
-def verdict(item: str, reports: list[Report]) -> Finding:
-    """Return the run's own finding: the worst of all, and how many of each there are."""
+def verdict(item: str, reports: list[Report], ended: Sequence[Recorded] = ()) -> Finding:
+    """Return the run's own finding: the worst of all, and how many of each there are.
+
+    :param ended: whose pages this run ended; the evidence of the verdict says so to the next one.
+    """
     findings = [finding for report in reports for finding in report.findings]
     severity = max((report.severity for report in reports), default=Severity.UNKNOWN)
     return Finding(
@@ -228,7 +238,11 @@ def verdict(item: str, reports: list[Report]) -> Finding:
         subject="run",
         severity=severity,
         summary=text.counts(findings) or "nothing wrong",
-        evidence={"n": len(findings), "checked": sum(report.checked for report in reports)},
+        evidence={
+            "n": len(findings),
+            "checked": sum(report.checked for report in reports),
+            "ended": [[record.item, record.subject] for record in ended],
+        },
     )
 
 

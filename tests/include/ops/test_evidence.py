@@ -14,7 +14,7 @@ import pytest
 
 from include.findings import Blind, Finding, Severity
 from include.ops import export
-from include.ops.evidence import Evidence, Try, append, last_values, verdicts_of_previous_run
+from include.ops.evidence import Evidence, Try, append, last_seen, last_values, verdicts_of_previous_run
 from include.ops.migrate import migrate
 
 NOW = datetime(2030, 1, 2, 9, 0, tzinfo=UTC)
@@ -202,6 +202,46 @@ def test_the_previous_run_is_the_last_other_run_with_a_verdict_and_its_last_try(
     found = verdicts_of_previous_run(writer, "daily_health_check", NOW + 2 * day, run_id="r3")
     assert {(each.subject, each.severity) for each in found} == {("a", Severity.OK), ("run", Severity.OK)}
     assert verdicts_of_previous_run(writer, "another_dag", NOW + 2 * day) == []
+
+
+DAY = timedelta(days=1)
+
+
+def verdict(run_id: str, at: datetime, ended: list[list[str]]) -> Evidence:
+    done = {"run_id": run_id, "observed_at": at, "task_id": "publish_report", "detail": {"ended": ended}}
+    return row("run", item="H-17+", check="verdict", **done)
+
+
+@pytest.mark.integration
+def test_what_was_last_seen_of_each_subject_is_not_hidden_by_a_dark_day(writer: psycopg.Connection) -> None:
+    append(writer, [row("a", verdict="CRITICAL"), row("b"), row("slot", check="slot"), verdict("r1", NOW, [])])
+    dark = {"run_id": "r2", "observed_at": NOW + DAY}
+    append(writer, [row("a", verdict="UNKNOWN", **dark), row("c", verdict="WARNING", **dark)])
+    append(writer, [row("a", run_id="r3", observed_at=NOW + 2 * DAY)])
+    found = last_seen(writer, "daily_health_check", NOW + 2 * DAY + DAY / 2, run_id="r3")
+    assert [(each.subject, each.severity.name, each.run_id, each.paged) for each in found] == [
+        ("a", "CRITICAL", "r1", True),
+        ("b", "OK", "r1", False),
+        ("c", "WARNING", "r2", False),
+    ]
+    assert last_seen(writer, "another_dag", NOW + 2 * DAY) == []
+    assert [each.subject for each in last_seen(writer, "daily_health_check", NOW + 14 * DAY + DAY / 2)] == ["a", "c"]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("ended", "critical_again", "paged"),
+    [([], False, True), ([["H-08", "a"]], False, False), ([["H-08", "b"]], False, True), ([["H-08", "a"]], True, True)],
+)
+def test_a_page_may_be_open_until_a_verdict_says_that_it_ended(
+    writer: psycopg.Connection, ended: list[list[str]], critical_again: bool, paged: bool
+) -> None:
+    append(writer, [row("a", verdict="CRITICAL"), verdict("r1", NOW, [])])
+    append(writer, [row("a", run_id="r2", observed_at=NOW + DAY), verdict("r2", NOW + DAY, ended)])
+    if critical_again:
+        append(writer, [row("a", verdict="CRITICAL", run_id="r3", observed_at=NOW + 2 * DAY)])
+    (found,) = last_seen(writer, "daily_health_check", NOW + 3 * DAY, run_id="r4")
+    assert found.paged is paged
 
 
 @pytest.mark.integration

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from include.findings import Blind, Finding, Report, Severity
-from include.ops.evidence import Recorded
+from include.ops.evidence import Earlier, Recorded
 from include.reporting import slack
-from include.reporting.changes import Changes, compare
+from include.reporting.changes import Changes
 
 NOW = datetime(2030, 1, 2, 8, 0, tzinfo=UTC)
 RUN = slack.Run(title="Daily health check", url="http://airflow/dags/d/runs/r", at=NOW, zone=ZoneInfo("Europe/Berlin"))
@@ -27,17 +27,23 @@ def report(*findings: Finding, source: str = "kubernetes") -> Report:
     return Report(source=source, checked=len(findings), findings=findings)
 
 
-def recorded(subject: str, severity: Severity) -> Recorded:
+def recorded(subject: str, severity: Severity, *, days_ago: int = 1, check: str = "ready") -> Recorded:
     return Recorded(
         item="H-05",
-        check="ready",
+        check=check,
         subject=subject,
         severity=severity,
         value=None,
-        observed_at=NOW - timedelta(days=1),
-        run_id="yesterday",
+        observed_at=NOW - timedelta(days=days_ago),
+        run_id=f"{days_ago} days ago",
         task_id="check_kubernetes",
+        paged=severity is Severity.CRITICAL,
     )
+
+
+def before(*records: Recorded) -> Earlier:
+    """Yesterday, when all was seen."""
+    return Earlier(previous=records, last=tuple(each for each in records if each.severity is not Severity.UNKNOWN))
 
 
 def strings(value: object) -> Iterator[str]:
@@ -123,6 +129,7 @@ def test_times_are_in_the_teams_zone_and_utc_and_the_run_is_one_click_away() -> 
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
+        (Changes(unread=True), "What earlier runs found could not be read: what changed is not known"),
         (Changes(), "First run with a verdict: nothing to compare with"),
         (Changes(since=NOW), "Nothing changed since Wed 2 Jan 09:00 CET (08:00 UTC)"),
         (Changes(since=NOW, worse=(finding("x"),)), "Worse since Wed 2 Jan 09:00 CET (08:00 UTC): x"),
@@ -189,47 +196,3 @@ def test_the_message_of_a_failed_task_names_task_reason_and_run() -> None:
         "TransientError: &lt;no&gt; answer",
     ]
     assert "Open the run" in json.dumps(message.blocks)
-
-
-BLIND = Blind(error="TransientError", reason="no answer", transient=True)
-
-
-@pytest.mark.parametrize(
-    ("before", "now", "worse", "better", "gone"),
-    [
-        (None, Severity.CRITICAL, True, False, False),
-        (Severity.OK, Severity.WARNING, True, False, False),
-        (Severity.WARNING, Severity.WARNING, False, False, False),
-        (Severity.CRITICAL, Severity.CRITICAL, False, False, False),
-        (Severity.CRITICAL, Severity.WARNING, False, True, True),
-        (Severity.CRITICAL, Severity.UNKNOWN, False, True, False),
-        (Severity.CRITICAL, Severity.OK, False, True, True),
-        (Severity.UNKNOWN, Severity.OK, False, True, True),
-        (Severity.WARNING, Severity.OK, False, True, False),
-        (Severity.OK, Severity.OK, False, False, False),
-    ],
-)
-def test_changes_against_the_run_before(
-    before: Severity | None, now: Severity, worse: bool, better: bool, gone: bool
-) -> None:
-    previous = [recorded("other", Severity.OK), *([recorded("x", before)] if before is not None else [])]
-    changes = compare({"check_kubernetes": report(finding("x", now))}, previous)
-    assert (bool(changes.worse), bool(changes.better), bool(changes.gone)) == (worse, better, gone)
-
-
-def test_a_subject_that_is_no_longer_there_is_gone() -> None:
-    changes = compare({"check_kubernetes": report(finding("x"))}, [recorded("old-pod", Severity.CRITICAL)])
-    assert [record.subject for record in changes.gone] == ["old-pod"]
-
-
-def test_what_cannot_be_seen_is_not_gone() -> None:
-    unseen = Finding.unseen(item="H-05", check="look", subject="kubernetes", blind=BLIND)
-    previous = [recorded("old-pod", Severity.CRITICAL)]
-    assert (
-        compare({"check_kubernetes": Report(source="kubernetes", checked=0, findings=(unseen,))}, previous).gone == ()
-    )
-    assert compare({}, previous).gone == ()
-
-
-def test_on_the_first_run_nothing_is_worse() -> None:
-    assert compare({"check_kubernetes": report(finding("x", Severity.CRITICAL))}, []) == Changes()
