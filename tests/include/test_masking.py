@@ -31,7 +31,16 @@ def test_secrets_go_and_the_rest_stays(text: str) -> None:
     assert "***" in shown
 
 
-@pytest.mark.parametrize("text", ["12 of 100 connections", "http://127.0.0.1:8080/dags", "basic auth failed", "", "https://a.example/x and b@c.example"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "12 of 100 connections",
+        "http://127.0.0.1:8080/dags",
+        "basic auth failed",
+        "",
+        "https://a.example/x and b@c.example",
+    ],
+)
 def test_ordinary_text_is_left_alone(text: str) -> None:
     assert masked(text) == text
 
