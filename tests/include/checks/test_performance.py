@@ -148,7 +148,7 @@ def test_bug_72_a_counter_that_is_no_longer_scraped_is_unknown(age: float, sever
     assert finding.severity is severity
 
 
-def test_bug_72_a_counter_without_a_sample_is_unknown() -> None:
+def test_a_counter_without_a_sample_is_unknown() -> None:
     (finding,) = performance.judge_freshness(answer(), **FRESH)
     assert (finding.item, finding.severity) == ("H-09", Severity.UNKNOWN)
 
@@ -190,7 +190,7 @@ def test_a_budget_of_no_request_is_unknown(long: tuple[float, float], short: tup
     assert f"no request is recorded in the last {words}" in finding.summary
 
 
-def test_bug_71_without_the_label_the_last_minutes_and_the_budget_are_unknown_too() -> None:
+def test_without_the_label_the_last_minutes_and_the_budget_are_unknown_too() -> None:
     bare = answer(({"service": "api"}, 50_000))
     rate = BurnRate(factor=14.4, long_s=3600, short_s=300, pages=True)
     (recent,) = performance.judge_recent_errors(bare, limits=LIMITS, now=NOW, window_s=120)
