@@ -175,6 +175,10 @@ class PerformanceLimits(Limits):
     usage_metric: str = "api_requests_total"
     queue_depth_metric: str = "queue_depth"
     queue_age_metric: str = "queue_oldest_item_age_seconds"
+    alertmanager_job: str = "alertmanager"  # the scrape job; an Alertmanager that nobody scrapes is UNKNOWN
+    alertmanagers_metric: str = "prometheus_notifications_alertmanagers_discovered"  # these three: Prometheus of itself
+    notifications_dropped_metric: str = "prometheus_notifications_dropped_total"
+    notifications_errors_metric: str = "prometheus_notifications_errors_total"
 
 
 class AlertLimits(Limits):

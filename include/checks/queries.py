@@ -117,6 +117,22 @@ class Queries:
         offset = f" offset {weeks_ago}w" if weeks_ago else ""
         return f"sum(increase({self._select('usage')}[{window_s:.0f}s]{offset}))"
 
+    def alertmanager_up(self) -> str:
+        """1 or 0 of each Alertmanager that is scraped; it belongs to no namespace of the platform."""
+        return f'up{{job="{self.limits.alertmanager_job}"}}'
+
+    def alertmanagers_known(self) -> str:
+        """To how many Alertmanagers Prometheus sends."""
+        return self.limits.alertmanagers_metric
+
+    def alerts_dropped(self) -> str:
+        """Alerts that Prometheus gave up."""
+        return f"sum(increase({self.limits.notifications_dropped_metric}[{self.limits.window_s}s]))"
+
+    def alerts_failed(self) -> str:
+        """Alerts whose sending failed."""
+        return f"sum(increase({self.limits.notifications_errors_metric}[{self.limits.window_s}s]))"
+
     def _select(self, what: str, *matchers: str) -> str:
         own = f'{self.limits.namespace_label}="{self.namespace}"'
         return f"{self._metric(what)}{{{', '.join((own, *matchers))}}}"

@@ -1,4 +1,7 @@
-"""Latency, errors, API use and the day's peaks, from Prometheus (H-06, H-07, H-09, H-10, H-12, H-16, F-02, F-03, F-06)."""
+"""Latency, errors, API use, the day's peaks and whether alerts arrive, from Prometheus.
+
+It answers H-06, H-07, H-09, H-10, H-12, H-16, F-02, F-03 and F-06, and of H-04 whether alerts can arrive.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from include.checks import capacity, performance
+from include.checks import capacity, delivery, performance
 from include.checks.inquiry import Question, inquire
 from include.checks.queries import Queries
 from include.findings import Report
@@ -47,6 +50,10 @@ def looks(prometheus: Prometheus, queries: Queries, now: datetime) -> dict[str, 
         "throttled": queries.throttled(),
         "keys": queries.usage_by_key(limits.window_s),
         "keys_before": queries.usage_by_key(limits.window_s, weeks_ago=1),
+        "alertmanager": queries.alertmanager_up(),
+        "alertmanagers": queries.alertmanagers_known(),
+        "dropped": queries.alerts_dropped(),
+        "failed": queries.alerts_failed(),
         "talkers": queries.usage_by_key_and_route(),
         **{f"codes_{seconds}": queries.requests_by_code(seconds) for seconds in windows(limits)},
         **{f"within_{seconds}": queries.within_limit(seconds) for seconds in limits.recent_s},
@@ -74,6 +81,7 @@ def windows(limits: PerformanceLimits) -> list[int]:
 
 def questions(limits: PerformanceLimits, now: datetime) -> Iterator[Question]:
     """Return what is asked of the answers."""
+    yield from _alerts(limits, now)
     yield from _fresh(limits)
     yield from _day(limits, now)
     yield from _recent(limits, now)
@@ -82,6 +90,13 @@ def questions(limits: PerformanceLimits, now: datetime) -> Iterator[Question]:
     yield from _nodes_and_pods(limits, now)
     judge = partial(performance.judge_usage, limits=limits, now=now)
     yield ask(item="H-16", check="api_usage", needs=("keys", "keys_before", "talkers"), judge=judge)
+
+
+def _alerts(limits: PerformanceLimits, now: datetime) -> Iterator[Question]:
+    sent = partial(delivery.judge_sent, limits=limits, now=now)
+    yield ask(item="H-04", check="alerts_delivered", needs=("alertmanager",), judge=delivery.judge_alertmanager)
+    yield ask(item="H-04", check="alerts_delivered", needs=("alertmanagers",), judge=delivery.judge_discovered)
+    yield ask(item="H-04", check="alerts_delivered", needs=("dropped", "failed"), judge=sent)
 
 
 def _fresh(limits: PerformanceLimits) -> Iterator[Question]:

@@ -57,7 +57,7 @@ class Silent(Prometheus):
 def test_bug_72_an_empty_prometheus_is_unknown_in_every_item() -> None:
     report = performance.round_performance(Silent(), namespace="ns", limits=LIMITS, now=NOW, deadline_s=5)
     unknown = {finding.item for finding in report.findings if finding.severity is Severity.UNKNOWN}
-    assert unknown == {"F-02", "F-06", "H-06", "H-07", "H-09", "H-10", "H-12", "H-16"}
+    assert unknown == {"F-02", "F-06", "H-04", "H-06", "H-07", "H-09", "H-10", "H-12", "H-16"}
     assert report.severity is Severity.UNKNOWN
 
 
@@ -89,3 +89,7 @@ def test_api_requests_that_nobody_counts_have_no_newest_record() -> None:
 )
 def test_the_night_begins_at_the_last_look_and_is_a_day_at_least(last: datetime | None, start: datetime) -> None:
     assert since(last, now=NOW, limits=AlertLimits()) == start
+
+
+def test_only_the_channels_own_look_says_when_it_was_read_last() -> None:
+    assert not {"H-02", "H-03"} & {question.item for question in performance.questions(LIMITS, NOW)}
