@@ -7,7 +7,8 @@ Looks at every part of the platform before the working day starts, and posts one
 step. Safe to run again at any time. What each check looks at, its limits, and what to do about each finding:
 `docs/runbooks/daily_health_check.md`.
 
-**If it pages** a finding is critical; the page names the source, and resolves itself when a later run no longer finds it.
+**If it pages** a finding is critical; the page names the source, and resolves itself when a later run sees it well. A
+report that Slack does not take pages too, until one is posted.
 """
 
 from __future__ import annotations
