@@ -108,16 +108,16 @@ def test_a_wrong_setting_stops_the_runbook_before_it_is_one(given: Mapping[str, 
     assert named in last
 
 
-def test_the_doctor_names_each_mistake_and_changes_nothing(site: Site) -> None:
-    healthy = doctor(site, {})
+def test_the_doctor_names_each_mistake_and_changes_nothing(airflow_site: Site) -> None:
+    healthy = doctor(airflow_site, {})
     assert (healthy.returncode, "WRONG" in healthy.stdout) == (0, False), healthy.stdout
-    before = effects(site)
+    before = effects(airflow_site)
     for given, named in [SETTINGS[0], ({"OPS_NAMESPACE": "no-such-namespace"}, "correct the setting namespace")]:
-        done = doctor(site, given)
+        done = doctor(airflow_site, given)
         wrong = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("WRONG")]
         assert (done.returncode, len(wrong)) == (1, 1)
         assert named in wrong[0]
-    assert effects(site) == before
+    assert effects(airflow_site) == before
 
 
 def doctor(site: Site, given: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
