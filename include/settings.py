@@ -145,6 +145,9 @@ class PerformanceLimits(Limits):
     window_s: Annotated[int, Field(ge=3600, le=86_400)] = 86_400  # since the last morning
     recent_s: tuple[int, ...] = (120, 900)  # what began minutes ago must show, though a day dilutes it
     recent_min_requests: Annotated[int, Field(ge=1)] = 100  # with 100 samples 3 % and 0.2 % no longer look alike
+    recent_min_errors: Annotated[int, Field(ge=1)] = (
+        3  # of 100 requests at 0.2 % one fails in every fifth look, three in none
+    )
     # 14.4 x spends 2 % of a month's budget in an hour, 6 x 5 % in six hours (Google SRE workbook, chapter 5)
     burn_rates: tuple[BurnRate, ...] = (
         BurnRate(factor=14.4, long_s=3600, short_s=300, pages=True),

@@ -242,15 +242,19 @@ def judge_recent_errors(
         yield _no_code(by_code, limits, f"errors_{window_s}s")
         return
     shares = _error_shares(by_code, limits)
-    over = {
-        n: s for n, s in shares.items() if s.n >= limits.recent_min_requests and 100 * s.value >= limits.error_percent
-    }
+    over = {name: share for name, share in shares.items() if _began(share, limits)}
     frame = _Frame(limits=limits, now=now, window_s=window_s, request=by_code.query)
     for name, share in over.items():
         yield _error_finding(frame, ERRORS, name, share, Severity.WARNING)
     if not over:
         total = _sum(shares.values())
         yield _error_finding(frame, ERRORS, EVERYTHING, total, _calm(total))
+
+
+def _began(share: Share, limits: PerformanceLimits) -> bool:
+    # Prometheus extrapolates: three errors may be counted as 2.9.
+    telling = share.n >= limits.recent_min_requests and round(share.hits) >= limits.recent_min_errors
+    return telling and 100 * share.value >= limits.error_percent
 
 
 def judge_burn(

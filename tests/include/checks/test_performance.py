@@ -105,7 +105,13 @@ def test_bug_71_a_metric_without_the_label_is_unknown_and_not_without_errors() -
 
 @pytest.mark.parametrize(
     ("ok", "errors", "severity"),
-    [(970, 30, Severity.WARNING), (99, 1, Severity.WARNING), (998, 2, Severity.OK), (50, 49, Severity.OK)],
+    [
+        (970, 30, Severity.WARNING),
+        (97, 3, Severity.WARNING),
+        (98, 2, Severity.OK),
+        (998, 2, Severity.OK),
+        (50, 49, Severity.OK),
+    ],
 )
 def test_bug_70_errors_that_began_minutes_ago_warn(ok: float, errors: float, severity: Severity) -> None:
     findings = performance.judge_recent_errors(codes(ok, errors), limits=LIMITS, now=NOW, window_s=120)
