@@ -304,13 +304,23 @@ def load() -> Settings:
     """Read the settings; ConfigurationError names the field, the rule and where to change it."""
     _refuse_unknown(name for name in os.environ if name.startswith(PREFIX))
     try:
-        return Settings()
+        return _with_its_file(Settings())
     except ValidationError as error:
         raise ConfigurationError(_one_sentence(error)) from None
     except SettingsError as error:
         raise ConfigurationError(_not_json(error)) from None
     except YAMLError as error:
         raise ConfigurationError(f"{_file_of_the_place()} is no YAML: {' '.join(str(error).split())}") from None
+
+
+def _with_its_file(settings: Settings) -> Settings:
+    # Without its file a place would run on the defaults, and nobody would have said so.
+    if not _file_of_the_place().exists():
+        raise ConfigurationError(
+            f"there is no {_file_of_the_place()}: make it, with `environment: {settings.environment}` and whatever differs"
+            f" from the defaults, or set OPS_ENVIRONMENT to a place that has its file"
+        )
+    return settings
 
 
 def _refuse_unknown(variables: Iterable[str]) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from include import looking, settings
 from include.errors import ConfigurationError, RunbookError
@@ -13,6 +14,13 @@ from include.findings import Blind
 from include.probes import rights
 from include.settings import Settings
 from sre.hooks.connection import connection
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+    from redis import Redis
+    from slack_sdk import WebClient
+
+    from include.probes.postgres import Server
 
 Question = Callable[[], str]
 
@@ -52,19 +60,19 @@ def questions(chosen: Settings) -> Mapping[str, Question]:
     }
 
 
-def _kubernetes(conn_id: str):  # type: ignore[no-untyped-def]
+def _kubernetes(conn_id: str) -> ApiClient:
     from sre.hooks.kubernetes import api_client
 
     return api_client(conn_id)
 
 
-def _postgres(conn_id: str):  # type: ignore[no-untyped-def]
+def _postgres(conn_id: str) -> Server:
     from sre.hooks.postgres import server
 
     return server(conn_id, statement_timeout_s=5)
 
 
-def _redis(conn_id: str):  # type: ignore[no-untyped-def]
+def _redis(conn_id: str) -> Redis:
     from sre.hooks.redis import client
 
     return client(conn_id, settings.load().looking.deadline_s)
@@ -77,7 +85,7 @@ def _http(conn_id: str, name: str, path: str, *, scheme: str = "Bearer ", **part
         return rights.of_http(client, name, path, **parts)
 
 
-def _slack(conn_id: str):  # type: ignore[no-untyped-def]
+def _slack(conn_id: str) -> WebClient:
     from sre.hooks.slack import ReportSlackHook
 
     return ReportSlackHook(conn_id).client

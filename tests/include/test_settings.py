@@ -12,6 +12,7 @@ from include.errors import ConfigurationError
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     monkeypatch.setattr(settings, "CONFIG", tmp_path)
+    (tmp_path / "sandbox.yaml").write_text("environment: sandbox\n")
     settings.load.cache_clear()
     yield tmp_path
     settings.load.cache_clear()
@@ -95,3 +96,10 @@ def test_an_unknown_place_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_default_is_within_its_own_bounds() -> None:
     assert settings.Settings.model_validate(settings.load().model_dump()) == settings.load()
+
+
+def test_a_place_without_its_file_is_refused_and_does_not_run_on_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPS_ENVIRONMENT", "staging")
+    settings.load.cache_clear()
+    with pytest.raises(ConfigurationError, match=r"there is no .*staging\.yaml: make it"):
+        settings.load()
