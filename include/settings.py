@@ -8,7 +8,8 @@ Endpoints and credentials are not here: they are Airflow Connections, whose ids 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -61,6 +62,14 @@ class Connections(Limits):
     pagerduty_events: str = "orchestrator_pagerduty_events"
     slack: str = "orchestrator_slack"
     evidence: str = "ops_postgres_evidence"
+    backup_source: str = "orchestrator_postgres_backup"  # reads all rows, changes none
+    backup_scratch: str = (
+        "ops_postgres_scratch"  # of the server where backups are restored and compared; its role makes databases
+    )
+    backup_writer: str = "orchestrator_s3_backup_writer"  # may put and abort, nothing else
+    backup_verifier: str = "orchestrator_s3_backup_verifier"  # reads, marks and locks
+    backup_reaper: str = "orchestrator_s3_backup_reaper"  # lists, aborts uploads, deletes versions
+    backup_key: str = "orchestrator_backup_key"  # the operational age private key; not on the machine that dumps
 
 
 class KubernetesLimits(Limits):
@@ -226,6 +235,42 @@ class BusinessLimits(Limits):
     revenue_max_age_s: Seconds = 86_400  # the runbook's item: older than a day is not today's revenue
 
 
+class BackupLimits(Limits):
+    """Of `daily_database_backup`."""
+
+    database: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$")] = "orchestrator"  # part of the keys
+    system_identifier: Annotated[str, Field(pattern=r"^\d{0,20}$")] = (
+        ""  # of the cluster; empty: that of the newest good backup
+    )
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] = "ai-orchestrator-backups"
+    recipients: Mapping[str, str] = {}  # name: age public key; at least two, or one lost key loses every backup
+    programs: Path | None = None  # folder of pg_dump, pg_dumpall and pg_restore; None looks in PATH
+    compression: Annotated[str, Field(pattern=r"^(zstd|lz4|gzip|none)(:\d{1,2})?$")] = (
+        "zstd:1"  # docs/adr/0030 has the table
+    )
+    stall_s: Annotated[float, Field(gt=0, le=3600)] = 120  # the issue's own: a stream that stands still so long is dead
+    progress_s: Annotated[float, Field(gt=0, le=600)] = 10  # between two lines of the log
+    standby_lag_max_s: Annotated[float, Field(ge=0, le=86_400)] = 900  # a backup must not be old when it is taken
+    shrink_critical_percent: Annotated[float, Field(gt=0, le=100)] = (
+        50  # fewer rows by half than last time: not believed
+    )
+    restore_jobs: Annotated[int, Field(ge=1, le=32)] = 2  # one a core of the scratch server
+    spool: Path = (
+        Path(tempfile.gettempdir()) / "orchestrator-backup-spool"
+    )  # opened dumps lie here while they are restored
+    spool_reserve_bytes: Annotated[int, Field(ge=0)] = 512 * 1024**2  # what must stay free beside them
+    index_checks: Annotated[int, Field(ge=0, le=1000)] = 5  # B-tree indexes that amcheck looks into after a restore
+    lock_days: Annotated[int, Field(ge=1, le=3650)] = 30  # the runbook's own: kept for 30 days, by the store itself
+    leftovers_after_s: Annotated[float, Field(ge=0, le=604_800)] = (
+        43_200  # longer than any task of the runbook may take
+    )
+    attempts: Annotated[int, Field(ge=1, le=5)] = (
+        2  # a bad backup is followed by another at once; two in a row are a person's
+    )
+    rto_target_s: Annotated[float, Field(gt=0)] = 3600  # seconds until the newest backup is restored and compared
+    rpo_target_s: Annotated[float, Field(gt=0)] = 90_000  # 25 h: a day, and the time that a backup takes
+
+
 class Looking(Limits):
     """How long a look may take."""
 
@@ -265,6 +310,7 @@ class Settings(BaseSettings):
     alerts: AlertLimits = AlertLimits()
     grafana: GrafanaLimits = GrafanaLimits()
     business: BusinessLimits = BusinessLimits()
+    backup: BackupLimits = BackupLimits()
     looking: Looking = Looking()
     reporting: Reporting = Reporting()
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from include.settings import Connections
-from sandbox import own
+from sandbox import age_keys, own
+from sandbox.components.s3 import REGION
 from sandbox.site import Site
 
 IDS = Connections()
@@ -22,6 +23,12 @@ def all_of(site: Site) -> dict[str, dict[str, Any]]:
         },
         IDS.postgres: _postgres(site, "ops_health", "orchestrator", "postgres"),
         IDS.evidence: _postgres(site, "ops_evidence_writer", "ops", "postgres_ops"),
+        IDS.backup_source: _postgres(site, "ops_backup", "orchestrator", "postgres"),
+        IDS.backup_scratch: _postgres(site, "ops_verify", "postgres", "postgres_scratch"),
+        IDS.backup_writer: _s3(site, "backup_writer"),
+        IDS.backup_verifier: _s3(site, "backup_verifier"),
+        IDS.backup_reaper: _s3(site, "backup_reaper"),
+        IDS.backup_key: {"conn_type": "generic", "password": age_keys.private(site, age_keys.OPERATIONAL)},
         IDS.redis: {
             "conn_type": "redis",
             "host": "127.0.0.1",
@@ -68,6 +75,15 @@ def _postgres(site: Site, role: str, database: str, server: str) -> dict[str, An
         "password": site.secret(f"postgres-{role}"),
         "schema": database,
         "extra": {"sslmode": "require"},
+    }
+
+
+def _s3(site: Site, user: str) -> dict[str, Any]:
+    return {
+        "conn_type": "aws",
+        "login": user,
+        "password": site.secret(f"s3-{user}"),
+        "extra": {"endpoint_url": site.url("s3"), "region_name": REGION},
     }
 
 

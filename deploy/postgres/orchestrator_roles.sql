@@ -33,8 +33,11 @@ alter role ops_health set lock_timeout = '2s';
 alter role ops_health set idle_in_transaction_session_timeout = '15s';
 grant pg_monitor, pg_use_reserved_connections to ops_health;
 
--- Backup: reads all of it and nothing else. pg_dump sets its own statement time-out to none; the limit below is for the rest.
-alter role ops_backup login nosuperuser nocreatedb nocreaterole noreplication nobypassrls connection limit 10;
+-- Backup: reads all of it and nothing else, rows behind a policy included: a dump that a policy thins out is no backup. Large objects
+-- have no right that could be given for all of them, so their checks are off for this role, and orchestrator_grants.sql takes the
+-- functions that write them away from everybody else. pg_dump sets its own statement time-out to none; the limit is for the rest.
+alter role ops_backup login nosuperuser nocreatedb nocreaterole noreplication bypassrls connection limit 10;
+alter role ops_backup set lo_compat_privileges = on;
 alter role ops_backup set default_transaction_read_only = on;
 alter role ops_backup set statement_timeout = '2h';
 alter role ops_backup set lock_timeout = '30s';

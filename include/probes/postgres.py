@@ -175,8 +175,11 @@ class Server:
         return {**bounded, **self.parameters, "options": options}
 
 
-def explained(error: Exception, name: str) -> RunbookError:
-    """Return the error of ours that a driver's error stands for."""
+def explained(error: Exception, name: str, setting: str = "connections.postgres") -> RunbookError:
+    """Return the error of ours that a driver's error stands for.
+
+    :param setting: which setting names the Connection that led there.
+    """
     import psycopg
 
     text = AROUND.sub("", " ".join(str(error).split()))
@@ -185,11 +188,9 @@ def explained(error: Exception, name: str) -> RunbookError:
     if isinstance(
         error, psycopg.errors.InsufficientPrivilege | psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn
     ):
-        return ConfigurationError(f"PostgreSQL at {name}: {text}; apply deploy/postgres, or check connections.postgres")
+        return ConfigurationError(f"PostgreSQL at {name}: {text}; apply deploy/postgres, or check {setting}")
     if isinstance(error, psycopg.OperationalError) and any(words in text for words in WRONG_LOGIN):
-        return ConfigurationError(
-            f"PostgreSQL at {name} refuses the login: {text}; check the Connection in connections.postgres"
-        )
+        return ConfigurationError(f"PostgreSQL at {name} refuses the login: {text}; check the Connection in {setting}")
     return TransientError(f"PostgreSQL at {name} did not answer: {text}")
 
 

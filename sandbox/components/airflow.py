@@ -14,9 +14,9 @@ from pathlib import Path
 
 import httpx
 
-from sandbox import connections
+from sandbox import age_keys, connections
 from sandbox.component import Component, NotReadyError, SetupError
-from sandbox.components.postgres import dsn
+from sandbox.components.postgres import dsn, program
 from sandbox.site import PROJECT, Site
 
 USERS = {
@@ -40,6 +40,9 @@ def environment(site: Site) -> dict[str, str]:
         "PYTHONPATH": str(PROJECT),
         "OPS_ENVIRONMENT": "sandbox",
         "OPS_CODE_VERSION": _code_version(),
+        **{f"OPS_BACKUP__RECIPIENTS__{name.upper()}": key for name, key in age_keys.recipients(site).items()},
+        "OPS_BACKUP__PROGRAMS": str(program("pg_dump").parent),
+        "OPS_BACKUP__SPOOL": str(site.path("backup-spool")),
         "SANDBOX_STATE": str(site.state),
         **{f"AIRFLOW__{key}": value for key, value in _options(site).items()},
     }

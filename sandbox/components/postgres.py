@@ -50,7 +50,9 @@ max_connections = {connections}
 reserved_connections = 5
 shared_buffers = {shared_buffers}
 max_wal_size = '2GB'
-wal_level = replica
+wal_level = {wal_level}
+max_wal_senders = {senders}
+max_locks_per_transaction = 512
 track_commit_timestamp = on
 track_io_timing = on
 shared_preload_libraries = 'pg_stat_statements'
@@ -71,11 +73,15 @@ _ACCESS = "hostssl all all 127.0.0.1/32 scram-sha-256\n"
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """One of the three servers: its size, and the roles that log in, by the file that makes them."""
+    """One of the three servers: its size, and the roles that log in, by the file that makes them.
+
+    :param replicates: whether it could have replicas; one that needs none loads tables without writing them twice.
+    """
 
     roles: Mapping[str, tuple[str, ...]]
     connections: int
     shared_buffers: str = "128MB"
+    replicates: bool = True
 
 
 SERVERS = {
@@ -92,7 +98,7 @@ SERVERS = {
         },
         connections=100,
     ),
-    "postgres_scratch": Server(roles={"scratch_roles.sql": ("ops_verify",)}, connections=30),
+    "postgres_scratch": Server(roles={"scratch_roles.sql": ("ops_verify",)}, connections=30, replicates=False),
     "postgres_ops": Server(
         roles={"ops_roles.sql": ("airflow", "ops_owner", "ops_evidence_writer", "ops_evidence_reader")}, connections=120
     ),
@@ -258,7 +264,8 @@ def _as_server_user(command: list[str]) -> None:
 def _configure(site: Site, server: str) -> None:
     data, what = data_folder(site, server), SERVERS[_key(server)]
     values = {"port": site.ports[_key(server)], "connections": what.connections, "shared_buffers": what.shared_buffers}
-    _write(data / "postgresql.conf", _SETTINGS.format(server=_folder(server), **values))
+    wal = {"wal_level": "replica", "senders": 10} if what.replicates else {"wal_level": "minimal", "senders": 0}
+    _write(data / "postgresql.conf", _SETTINGS.format(server=_folder(server), **values, **wal))
     _write(data / "pg_hba.conf", _ACCESS)
     with _one_at_a_time:
         pair = _authority(site).server(_folder(server), ("localhost", "127.0.0.1"))

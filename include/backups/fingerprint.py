@@ -1,0 +1,161 @@
+"""What is in a database, so that two can be compared: rows and a hash of every table, the schema, sequences, extensions, roles.
+
+The hash of a table is the sum of `hashtextextended` over the text of its rows, columns by name: it does not depend on the order of
+rows or columns, and one changed bit in one row changes it.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from include.backups.manifest import Facts, Record
+from include.backups.source import BLOCK_BYTES, Table, batches, one, rows
+from include.errors import VerificationError
+
+if TYPE_CHECKING:
+    from include.backups.login import Session
+
+CHUNK_BLOCKS = 16_384
+"""Blocks of a table that one statement reads: 128 MB, some seconds, so that standing still can be told from being slow."""
+BATCH = 200
+"""Small tables whose statements are sent without waiting for each other."""
+
+Moved = Callable[[int], None]
+
+
+class Contents(Record):
+    """Of one database at one moment.
+
+    :param tables: by quoted name: number of rows, and their hash.
+    :param sequences: by quoted name: the lowest and the highest that `last_value` may be. No snapshot holds a sequence still.
+    :param inventory: by kind and identity: hash of the definition.
+    :param large_objects: number of objects and of pages, and the hash of the pages.
+    """
+
+    tables: Mapping[str, tuple[int, str]]
+    sequences: Mapping[str, tuple[int, int]]
+    inventory: Mapping[str, Mapping[str, str]]
+    large_objects: tuple[int, int, str]
+
+    @property
+    def rows(self) -> int:
+        """Of all tables together."""
+        return sum(count for count, _ in self.tables.values())
+
+
+class Fingerprint(Record):
+    """What a backup must restore to; sealed like the dump, since names and hashes tell something of the rows.
+
+    :param facts: the same as in the manifest.
+    :param database: encoding, locale, owner, settings and grants of the database itself.
+    :param roles: of the server, by name, without passwords.
+    """
+
+    facts: Facts
+    contents: Contents
+    extensions: Mapping[str, str]
+    database: Mapping[str, Any]
+    roles: Mapping[str, Mapping[str, Any]]
+
+
+def render(fingerprint: Fingerprint) -> bytes:
+    """Return the bytes to seal."""
+    return gzip.compress(fingerprint.model_dump_json().encode(), compresslevel=1, mtime=0)
+
+
+def read(data: bytes) -> Fingerprint:
+    """Return the fingerprint; VerificationError if these are not its bytes."""
+    try:
+        return Fingerprint.model_validate_json(gzip.decompress(data))
+    except (ValidationError, ValueError, OSError, EOFError):
+        raise VerificationError("the fingerprint is not one of ours") from None
+
+
+def contents(session: Session, tables: Sequence[Table], moved: Moved = lambda _: None) -> Contents:
+    """Read all of a database in a session that was settled; `moved` hears of every byte that was read."""
+    sequences = last_values(session)
+    found = dict(_tables(session, [table for table in tables if table.has_rows], moved))
+    return Contents(
+        tables=found,
+        sequences={name: (value, value) for name, value in sequences.items()},
+        inventory=inventory(session),
+        large_objects=large_objects(session),
+    )
+
+
+def until_now(earlier: Contents, session: Session) -> Contents:
+    """Return the contents with the room that its sequences were in since they were first read."""
+    later = last_values(session)
+    room = {name: (low, later.get(name, high)) for name, (low, high) in earlier.sequences.items()}
+    return earlier.model_copy(update={"sequences": {name: (min(ends), max(ends)) for name, ends in room.items()}})
+
+
+def _tables(session: Session, tables: Sequence[Table], moved: Moved) -> Iterator[tuple[str, tuple[int, str]]]:
+    small = [table for table in tables if table.blocks <= CHUNK_BLOCKS]
+    for batch in batches(small, BATCH):
+        for table, (count, total) in zip(batch, _together(session, [table.hashing for table in batch]), strict=True):
+            yield table.name, (int(count), total)
+        moved(sum(table.bytes for table in batch))
+    for table in tables:
+        if table.blocks > CHUNK_BLOCKS:
+            yield table.name, _in_chunks(session, table, moved)
+
+
+def _in_chunks(session: Session, table: Table, moved: Moved) -> tuple[int, str]:
+    rows_, sum_ = 0, 0
+    starts = range(0, table.blocks, CHUNK_BLOCKS)
+    for start in starts:
+        where = f" where ctid >= '({start},0)'"
+        if start != starts[-1]:  # what was added since it was listed is not visible, and not beyond the last chunk
+            where += f" and ctid < '({start + CHUNK_BLOCKS},0)'"
+        [(count, total)] = _together(session, [table.hashing + where])
+        rows_, sum_ = rows_ + int(count), sum_ + int(total)
+        moved(BLOCK_BYTES * min(CHUNK_BLOCKS, table.blocks - start))
+    return rows_, str(sum_)
+
+
+def _together(session: Session, statements: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Send the statements without waiting for each other, and give back the locks on indexes that planning them took."""
+    with session.pipeline():
+        session.execute("savepoint fingerprint")
+        cursors = [session.execute(text.encode()) for text in statements]  # the server quoted every name in them
+        found = [cursor.fetchall()[0] for cursor in cursors]
+        session.execute("rollback to savepoint fingerprint")
+    return found
+
+
+def last_values(session: Session) -> dict[str, int]:
+    """Return how far each sequence is: twice its last value, and one more if that was handed out."""
+    found: dict[str, int] = {}
+    for batch in batches(rows(session, "backup_sequences"), BATCH):
+        values = _together(session, [row["asking"] for row in batch])
+        found |= {row["name"]: int(value) for row, (value,) in zip(batch, values, strict=True)}
+    return found
+
+
+def inventory(session: Session) -> dict[str, dict[str, str]]:
+    """Return the hash of every object's definition by kind and identity."""
+    found: dict[str, dict[str, str]] = {}
+    for row in rows(session, "backup_inventory"):
+        found.setdefault(row["kind"], {})[row["name"]] = row["hash"] or ""
+    return found
+
+
+def large_objects(session: Session) -> tuple[int, int, str]:
+    """Return number of large objects and of their pages, and the hash of those."""
+    row = one(session, "backup_large_objects")
+    return row["objects"], row["pages"], row["hash"]
+
+
+def extensions(session: Session) -> dict[str, str]:
+    """Return the version of each extension."""
+    return {row["name"]: row["version"] for row in rows(session, "backup_extensions")}
+
+
+def roles(session: Session) -> dict[str, dict[str, Any]]:
+    """Return what each role of the server is."""
+    return {row["name"]: row["attributes"] for row in rows(session, "backup_roles")}

@@ -1,0 +1,139 @@
+"""The manifest: written last, so that without it there is no backup; every byte of it is checked when it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from include.errors import VerificationError
+
+FORMAT = 1
+
+
+class Record(BaseModel):
+    """Frozen, and an unknown field is an error: a newer format is refused, not half understood."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Facts(Record):
+    """What a backup is of; stands in the manifest in clear and once more in the sealed fingerprint, and both must be equal.
+
+    :param key: where it lies.
+    :param snapshot: name of the exported snapshot that dump and fingerprint read.
+    :param last_commit_at: of the newest transaction in it; None if the server does not track commit times.
+    :param part_bytes: size of each part of the upload but the last.
+    :param recipients: age public keys by name; each opens the backup alone.
+    """
+
+    key: str
+    op_id: str
+    database: str
+    system_identifier: str
+    server_version: str
+    in_recovery: bool
+    snapshot: str
+    lsn: str
+    taken_at: AwareDatetime
+    last_commit_at: AwareDatetime | None
+    database_bytes: int
+    tables: int
+    dump_version: str
+    code_version: str
+    part_bytes: int
+    recipients: Mapping[str, str]
+
+
+class Stored(Record):
+    """One object as it was sent: sizes in bytes and SHA-256 in hex, of the sealed bytes and of those inside.
+
+    :param version_id: of the object in the bucket; "" where the bucket has no versions.
+    """
+
+    version_id: str
+    bytes: int
+    sha256: str
+    parts: int
+    plain_bytes: int
+    plain_sha256: str
+
+
+class Previous(Record):
+    """The manifest before this one: a chain that shows if one was taken out or changed."""
+
+    key: str
+    sha256: str
+
+
+class Manifest(Record):
+    """All that the bucket says in clear about a backup.
+
+    :param rows: of all tables together, so that a backup which is suddenly small shows.
+    :param objects: by the end of their key.
+    """
+
+    format: Literal[1]
+    facts: Facts
+    rows: int
+    objects: Mapping[str, Stored]
+    previous: Previous | None
+    finished_at: AwareDatetime
+
+    @property
+    def stored_bytes(self) -> int:
+        """Of all objects together."""
+        return sum(stored.bytes for stored in self.objects.values())
+
+    @property
+    def took_s(self) -> float:
+        """From the snapshot to the manifest, both by the database's clock."""
+        return (self.finished_at - self.facts.taken_at).total_seconds()
+
+
+def render(manifest: Manifest) -> bytes:
+    """Return the bytes to store; the same manifest gives the same bytes."""
+    body = manifest.model_dump(mode="json")
+    return _canonical({"manifest": body, "sha256": sha256(_canonical(body))})
+
+
+def read(text: bytes, key: str) -> Manifest:
+    """Return the manifest; VerificationError if a byte of it is not as it was written, or if it belongs to another key."""
+    try:
+        outer = json.loads(text)
+        body, said = outer["manifest"], outer["sha256"]
+        version = body["format"]
+    except (ValueError, KeyError, TypeError):
+        raise VerificationError(f"the manifest of {key} is torn: it is not the JSON that we write") from None
+    if version != FORMAT:
+        raise VerificationError(f"the manifest of {key} has format {str(version)[:20]!r}; this code reads {FORMAT}")
+    if text != _canonical(outer) or sha256(_canonical(body)) != said:
+        raise VerificationError(f"the manifest of {key} was changed after it was written: its checksum does not match")
+    return _of_this_key(_validated(body, key), key)
+
+
+def _validated(body: Any, key: str) -> Manifest:
+    try:
+        return Manifest.model_validate(body)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise VerificationError(f"the manifest of {key} is not one of ours: {where}: {first['msg']}") from None
+
+
+def _of_this_key(manifest: Manifest, key: str) -> Manifest:
+    if manifest.facts.key != key:
+        raise VerificationError(f"the manifest at {key} is that of another backup, {manifest.facts.key}")
+    return manifest
+
+
+def sha256(text: bytes) -> str:
+    """Return the SHA-256 in hex."""
+    return hashlib.sha256(text).hexdigest()
+
+
+def _canonical(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, sort_keys=True, indent=1, ensure_ascii=True).encode() + b"\n"

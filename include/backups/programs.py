@@ -1,0 +1,156 @@
+"""PostgreSQL's own programs: found, compared with the server, run without a shell, and heard when they complain."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from include.backups.login import UNTIMED, Login
+from include.errors import ConfigurationError, PermanentError, RefusedError, RunbookError, TransientError
+from include.masking import one_line
+
+_VERSION = re.compile(r"\(PostgreSQL\) (\d+)\S*")
+_COMPLAINT = re.compile(r"^pg_\w+: (?:error|fatal|detail): (.+)$|^ERROR: +(.+)$", re.MULTILINE)
+_DATA = re.compile(r": \".*\"|=\(.*\)")
+"""What a server quotes of a row in its complaint: no row may reach a log."""
+_LATER = (
+    "server closed the connection",
+    "could not connect",
+    "connection to server",
+    "SSL SYSCALL",
+    "SSL error",
+    "terminating connection",
+    "could not receive data",
+    "could not send",
+    "canceling statement due to lock timeout",
+    "no COPY in progress",
+    "lost synchronization",
+    "the database system is",
+)
+_CHANGED_UNDER_US = ("does not exist", "cache lookup failed", "deadlock detected", "could not open relation")
+"""How a dump says that a table was dropped while it was read; its login was proved a moment before."""
+_NO_ROOM = ("No space left", "could not extend file", "out of memory", "max_locks_per_transaction", "disk quota")
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Where they are.
+
+    :param folder: None looks in PATH.
+    """
+
+    folder: Path | None
+
+    def path(self, name: str) -> str:
+        """Return the program; ConfigurationError names the setting if it is not there."""
+        found = shutil.which(name, path=str(self.folder) if self.folder else None)
+        if not found:
+            raise ConfigurationError(
+                f"there is no {name} in {self.folder or 'PATH'}; install PostgreSQL's client programs on the worker, or"
+                " write their folder into backup.programs (OPS_BACKUP__PROGRAMS)"
+            )
+        return found
+
+    def version(self, name: str) -> tuple[str, int]:
+        """Return what it says of itself, `pg_dump (PostgreSQL) 17.2`, and its major version."""
+        said = subprocess.run(
+            [self.path(name), "--version"], capture_output=True, text=True, check=False
+        ).stdout.strip()
+        if not (found := _VERSION.search(said)):
+            raise ConfigurationError(f"{self.path(name)} does not say its version; correct backup.programs")
+        return said, int(found[1])
+
+
+@dataclass
+class Running:
+    """A program that was started."""
+
+    process: subprocess.Popen[bytes]
+    complaints: IO[bytes]
+    name: str
+
+    @property
+    def output(self) -> IO[bytes]:
+        """What it writes, as it comes."""
+        assert self.process.stdout  # it was asked for
+        return self.process.stdout
+
+    def kill(self) -> None:
+        """End it and all that it started; nothing if it has ended."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def check(self) -> None:
+        """Wait for its end; RunbookError with its own first complaint if it failed."""
+        code = self.process.wait()
+        self.complaints.seek(0)
+        said = self.complaints.read(100_000).decode(errors="replace")
+        if code:
+            raise failure(self.name, code, said)
+
+
+def failure(name: str, code: int, said: str) -> RunbookError:
+    """Return the error that a program's end stands for: its own first complaint, without what it quotes of a row."""
+    found = _COMPLAINT.search(said)
+    complaint = _DATA.sub(": …", found[1] or found[2]) if found else "it gave no reason"
+    ended = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
+    return _kind(name, said)(f"{name} {ended}: {one_line(complaint, 200)}")
+
+
+def _kind(name: str, said: str) -> type[RunbookError]:
+    if any(words in said for words in _NO_ROOM):
+        return RefusedError
+    later = _LATER + (_CHANGED_UNDER_US if name == "pg_dump" else ())
+    return TransientError if any(words in said for words in later) else PermanentError
+
+
+@contextmanager
+def running(
+    command: Sequence[str], login: Login | None = None, *, application: str = "backup", **settings: str
+) -> Iterator[Running]:
+    """Start a program whose output is read by us; it is gone when the block is left, whatever happened.
+
+    :param settings: of PostgreSQL, for the sessions that the program opens.
+    """
+    with (
+        tempfile.TemporaryFile() as complaints,
+        _environment(login, application, settings) as (environment, descriptors),
+    ):
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            env=environment,
+            pass_fds=descriptors,
+            bufsize=1 << 20,
+            process_group=0,
+        )
+        program = Running(process, complaints, Path(command[0]).name)
+        try:
+            yield program
+        finally:
+            program.kill()
+            process.communicate()
+
+
+@contextmanager
+def _environment(
+    login: Login | None, application: str, settings: Mapping[str, str]
+) -> Iterator[tuple[dict[str, str], tuple[int, ...]]]:
+    plain = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "PGAPPNAME": application}
+    options = " ".join(f"-c {name}={value}" for name, value in {**UNTIMED, **settings}.items())
+    if login is None:
+        yield plain, ()
+        return
+    with login.passfile() as file:
+        yield {**plain, "PGOPTIONS": options, "PGPASSFILE": f"/proc/self/fd/{file}", "PGCONNECT_TIMEOUT": "10"}, (file,)

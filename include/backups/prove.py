@@ -1,0 +1,280 @@
+"""Prove a backup: fetch what was stored, open it, restore it into the scratch server, compare. Only then it is GOOD, and locked.
+
+Whatever differs makes it BAD, and BAD is written beside it. What could not be looked at (no scratch server, a full spool, a store that
+does not answer) says nothing about the backup: it stays unproved, which is not GOOD either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from include.backups import catalogue, compare, fingerprint, keys, moving, scratch, sealing, source, spool
+from include.backups.catalogue import Backup, Mark, Verdict
+from include.backups.derive import schema_bytes
+from include.backups.fingerprint import Contents, Fingerprint
+from include.backups.login import Login, hang_up
+from include.backups.manifest import Manifest, Stored
+from include.backups.moving import Flow, Job, Tap, size
+from include.backups.programs import Programs
+from include.backups.store import Store
+from include.errors import ConfigurationError, RunbookError, VerificationError
+from include.settings import BackupLimits
+
+if TYPE_CHECKING:
+    from pyrage.x25519 import Identity
+
+    from include.backups.login import Session
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """What was found out; times in seconds.
+
+    :param fetch_s: until the dump lay opened and checked in the spool.
+    :param rto_s: until the database was restored and compared: what a recovery would have taken.
+    :param rpo_s: age of the newest transaction in it when it was proved: what a recovery would have lost.
+    :param schema_bytes: size of the schema as plain SQL, which shows that plain SQL can be made of it.
+    """
+
+    backup: Backup
+    fetch_s: float
+    restore_s: float
+    rto_s: float
+    rpo_s: float
+    indexes: int
+    schema_bytes: int
+    locked_until: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prover:
+    """Who proves: the bucket as the verifier, the scratch server, and a private key.
+
+    :param key: an age private key; `key_from` says in errors where it came from.
+    """
+
+    store: Store
+    server: Login
+    key: str
+    key_from: str
+    limits: BackupLimits
+
+    def prove(self, key: str, *, sha256: str = "", usual: Backup | None = None) -> Proof:
+        """Prove one backup and mark it; VerificationError if it is BAD.
+
+        :param sha256: of the manifest that was taken; another one at this key is BAD. "" takes what is there.
+        :param usual: the newest good backup, against which a sudden shrinking shows.
+        """
+        identity = self._identity()
+        backup = self._find(key)
+        try:
+            proof = self._prove(backup, identity, sha256, usual)
+        except VerificationError as error:
+            self._mark(backup, Mark(verdict=Verdict.BAD, at=_now(), manifest=backup.sha256, reason=str(error)))
+            raise VerificationError(f"{backup.key} is BAD: {error}; it will not be used, take another") from None
+        self._lock(backup, proof.locked_until)
+        self._mark(backup, _good(proof))
+        log.info("%s is GOOD: restored and compared in %.1f s", backup.key, proof.rto_s)
+        return proof
+
+    def _identity(self) -> Identity:
+        identity = sealing.identity(self.key, self.key_from)
+        if str(identity.to_public()) not in self.limits.recipients.values():
+            raise ConfigurationError(
+                f"{self.key_from} holds a private key whose public half is not among backup.recipients: no backup is sealed"
+                " to it; put the right key there, or add its public half to OPS_BACKUP__RECIPIENTS"
+            )
+        return identity
+
+    def _find(self, key: str) -> Backup:
+        versions = [each for each in self.store.versions(key) if each.key == key + keys.MANIFEST]
+        if not versions or not keys.parse(key):
+            raise VerificationError(f"there is no backup at {key}: it has no manifest")
+        return catalogue.read(self.store, versions[0])
+
+    def _prove(self, backup: Backup, identity: Identity, sha256: str, usual: Backup | None) -> Proof:
+        began = time.monotonic()
+        manifest = _believed(backup, sha256)
+        facts = manifest.facts
+        wanted = fingerprint.read(self._small(manifest, keys.FINGERPRINT, identity))
+        refuse(manifest, wanted, self.limits, usual)
+        _roles_in(self._small(manifest, keys.GLOBALS, identity), wanted)
+        dump = manifest.objects[keys.DUMP]
+        name = f"{scratch.PREFIX}{facts.op_id.replace('-', '')[:8]}_{secrets.token_hex(4)}"
+        room = {"needed_bytes": dump.plain_bytes, "reserve_bytes": self.limits.spool_reserve_bytes}
+        with spool.folder(self.limits.spool, name, **room) as folder:
+            archive = folder / "dump"
+            self._fetch(facts.key + keys.DUMP, dump, identity, archive)
+            fetched = time.monotonic()
+            restored, indexes = self._restore(archive, name, wanted)
+            compared = time.monotonic()
+            as_sql = schema_bytes(archive, Programs(self.limits.programs))
+        return Proof(
+            backup=backup,
+            fetch_s=fetched - began,
+            restore_s=restored - fetched,
+            rto_s=compared - began,
+            rpo_s=(_now() - (facts.last_commit_at or facts.taken_at)).total_seconds(),
+            indexes=indexes,
+            schema_bytes=as_sql,
+            locked_until=_now() + timedelta(days=self.limits.lock_days),
+        )
+
+    def _small(self, manifest: Manifest, name: str, identity: Identity) -> bytes:
+        plain = io.BytesIO()
+        self._open(manifest.facts.key + name, manifest.objects[name], identity, plain, Flow(name))
+        return plain.getvalue()
+
+    def _fetch(self, key: str, stored: Stored, identity: Identity, to: Path) -> None:
+        flow = Flow("the download", total=stored.bytes)
+        with to.open("wb") as file:
+            deed = Job(flow, lambda: self._open(key, stored, identity, file, flow))
+            moving.run([deed], stall_s=self.limits.stall_s, progress_s=self.limits.progress_s, stop=lambda: None)
+
+    def _open(self, key: str, stored: Stored, identity: Identity, to: sealing.Sink, flow: Flow) -> None:
+        """Fetch one version of an object and open it, every size and hash compared with the manifest."""
+        sealed = Tap(self.store.open(key, stored.version_id), flow)
+        plain = Weighed(to)
+        try:
+            sealing.unseal(sealed, plain, identity)
+        except VerificationError as error:
+            raise VerificationError(f"{key}: {error}") from None
+        found = (sealed.bytes, sealed.digest.hexdigest(), plain.bytes, plain.digest.hexdigest())
+        if found != (stored.bytes, stored.sha256, stored.plain_bytes, stored.plain_sha256):
+            raise VerificationError(f"{key} is not what the manifest says: its size or its SHA-256 differs")
+
+    def _restore(self, archive: Path, name: str, wanted: Fingerprint) -> tuple[float, int]:
+        """Return when the restore was done, and into how many indexes amcheck looked."""
+        programs = Programs(self.limits.programs)
+        scratch.make_roles(self.server, wanted.roles)
+        with scratch.database(self.server, name, wanted.database) as target:
+            scratch.check_extensions(target, wanted.extensions)
+            scratch.restore(archive, target, programs, self.limits)
+            restored = time.monotonic()
+            with target.session("backup compare") as session:
+                found = self._contents(session)
+                if differences := compare.differences(wanted.contents, found):
+                    raise VerificationError(f"what was restored differs: {compare.told(differences)}")
+                indexes = scratch.check_indexes(session, self.limits.index_checks)
+        return restored, indexes
+
+    def _contents(self, session: Session) -> Contents:
+        source.settle(session)
+        session.execute("begin isolation level repeatable read read only")
+        tables = source.tables(session)
+        flow = Flow("the comparison", total=sum(table.bytes for table in tables))
+        found: list[Contents] = []
+        job = Job(flow, lambda: found.append(fingerprint.contents(session, tables, flow.moved)))
+        limits = self.limits
+        moving.run([job], stall_s=limits.stall_s, progress_s=limits.progress_s, stop=lambda: hang_up(session))
+        session.execute("commit")
+        return found[0]
+
+    def _lock(self, backup: Backup, until: datetime) -> None:
+        assert backup.manifest  # it was believed
+        for name, stored in backup.manifest.objects.items():
+            self.store.lock(backup.key + name, stored.version_id, until)
+        self.store.lock(backup.key + keys.MANIFEST, backup.version_id, until)
+
+    def _mark(self, backup: Backup, mark: Mark) -> None:
+        try:
+            self.store.tag(backup.key + keys.MANIFEST, backup.version_id, mark.tags())
+        except RunbookError as error:
+            if mark.verdict is Verdict.GOOD:
+                raise
+            log.warning("BAD could not be written beside %s, which stays unproved: %s", backup.key, error)
+
+
+def _good(proof: Proof) -> Mark:
+    return Mark(
+        verdict=Verdict.GOOD,
+        at=_now(),
+        manifest=proof.backup.sha256,
+        restore_s=proof.restore_s,
+        rto_s=proof.rto_s,
+        rpo_s=proof.rpo_s,
+    )
+
+
+def _believed(backup: Backup, sha256: str) -> Manifest:
+    if backup.problem or not backup.manifest:
+        raise VerificationError(backup.problem)
+    if sha256 and backup.sha256 != sha256:
+        raise VerificationError("its manifest is not the one that was written when it was taken")
+    if missing := {keys.DUMP, keys.FINGERPRINT, keys.GLOBALS} - backup.manifest.objects.keys():
+        raise VerificationError(f"its manifest names no {', '.join(sorted(missing))}")
+    return backup.manifest
+
+
+def refuse(manifest: Manifest, wanted: Fingerprint, limits: BackupLimits, usual: Backup | None) -> None:
+    """Raise VerificationError if the backup cannot be the one of this database, before anything is restored."""
+    facts, rows = manifest.facts, wanted.contents.rows
+    if facts != wanted.facts or manifest.rows != rows:
+        raise VerificationError("what its manifest says is not what was sealed with it")
+    if facts.database != limits.database:
+        raise VerificationError(f"it is of database {facts.database}, not {limits.database}")
+    if not wanted.contents.tables:
+        raise VerificationError("it holds no table")
+    if not usual or not usual.manifest or usual.key == facts.key:
+        return
+    expected = limits.system_identifier or usual.manifest.facts.system_identifier
+    if facts.system_identifier != expected:
+        raise VerificationError(
+            f"it is of cluster {facts.system_identifier}, not {expected} (backup.system_identifier)"
+        )
+    if rows < usual.manifest.rows * (1 - limits.shrink_critical_percent / 100):
+        raise VerificationError(
+            f"it holds {rows} rows, the newest good one {usual.manifest.rows}: more than {limits.shrink_critical_percent:g} %"
+            " are gone (backup.shrink_critical_percent)"
+        )
+
+
+def _roles_in(globals_: bytes, wanted: Fingerprint) -> None:
+    """Every role of the fingerprint is made by the globals."""
+    made = {line.split(b" ROLE ")[1].rstrip(b";") for line in globals_.splitlines() if line.startswith(b"CREATE ROLE ")}
+    if len(made) != len(wanted.roles):
+        raise VerificationError(f"its globals make {len(made)} roles of {len(wanted.roles)}")
+
+
+class Weighed:
+    """A sink that counts and hashes what goes through it."""
+
+    def __init__(self, inner: sealing.Sink) -> None:
+        self.inner = inner
+        self.bytes = 0
+        self.digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        """Take all of it."""
+        self.inner.write(data)
+        self.bytes += len(data)
+        self.digest.update(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Hand it on."""
+        self.inner.flush()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def told(proof: Proof) -> str:
+    """Return the proof in one sentence."""
+    manifest = proof.backup.manifest
+    assert manifest  # it was proved
+    return (
+        f"{manifest.facts.tables} tables, {manifest.rows} rows, {size(manifest.stored_bytes)} stored: fetched in"
+        f" {proof.fetch_s:.1f} s, restored in {proof.restore_s:.1f} s, equal after {proof.rto_s:.1f} s"
+    )

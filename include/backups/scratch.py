@@ -1,0 +1,179 @@
+"""The scratch server: a database for one restore, made and dropped by a role that can do nothing else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psycopg import errors, sql
+
+from include.backups import moving
+from include.backups.login import Login
+from include.backups.moving import Flow, Job
+from include.backups.programs import Programs, Running, running
+from include.errors import ConfigurationError, PermanentError, RefusedError, TransientError, VerificationError
+from include.settings import BackupLimits
+from include.sql import statement
+
+if TYPE_CHECKING:
+    from include.backups.login import Session
+
+FOLLOWED_EVERY_S = 0.5
+PREFIX = "verify_"
+RESTORE_SETTINGS = {"synchronous_commit": "off", "maintenance_work_mem": "256MB"}
+"""Of the restoring sessions: the database is thrown away, and indexes are most of the work."""
+LEFT_OUT = ("COMMENT - EXTENSION ", "EVENT TRIGGER ", "COMMENT - EVENT TRIGGER ")
+"""Entries of an archive that only a superuser can restore."""
+
+
+@contextmanager
+def database(server: Login, name: str, like: Mapping[str, Any]) -> Iterator[Login]:
+    """Make a database and drop it, whatever happens.
+
+    :param server: login at any other database of the scratch server.
+    :param like: encoding and locale of the original.
+    """
+    with server.session("backup scratch") as session:
+        _hold(session, name)
+        _create(session, name, like)
+        try:
+            yield server.to(name)
+        finally:
+            _drop(session, name)
+
+
+def _create(session: Session, name: str, like: Mapping[str, Any]) -> None:
+    made = sql.SQL("create database {} encoding {} lc_collate {} lc_ctype {}").format(
+        sql.Identifier(name), *(sql.Literal(like[key]) for key in ("encoding", "collate", "ctype"))
+    )
+    try:
+        session.execute(made)
+    except (errors.InvalidParameterValue, errors.WrongObjectType) as error:
+        raise ConfigurationError(
+            f"the scratch server cannot hold a database like the original ({error.diag.message_primary}); initialise it with"
+            f" --encoding={like['encoding']} --locale={like['collate']}"
+        ) from None
+
+
+def _drop(session: Session, name: str) -> None:
+    session.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+
+def _hold(session: Session, name: str) -> None:
+    """Hold a lock that the server gives back when this process dies, however it does."""
+    held = session.execute("select pg_try_advisory_lock(hashtext(%s))", [name]).fetchone()
+    if held != (True,):
+        raise RefusedError(f"another process restores into {name}; let it end")
+
+
+def sweep(server: Login) -> list[str]:
+    """Drop the databases whose process is dead, and return their names."""
+    with server.session("backup sweep") as session:
+        found = session.execute(
+            "select datname from pg_database where starts_with(datname, %s) and pg_try_advisory_lock(hashtext(datname))",
+            [PREFIX],
+        ).fetchall()
+        for (name,) in found:
+            _drop(session, name)
+    return [str(name) for (name,) in found]
+
+
+def make_roles(server: Login, names: Iterable[str]) -> None:
+    """Make the roles that the backup's grants and policies name, without a login; those that exist stay as they are.
+
+    They stay: the next restore needs the same ones, and of two at once none may take them from the other.
+    """
+    with server.session("backup roles") as session:
+        # So that we may act as the roles that we make: their default privileges are set by us.
+        session.execute("set createrole_self_grant = 'set, inherit'")
+        for name in names:
+            try:
+                session.execute(sql.SQL("create role {} nologin").format(sql.Identifier(name)))
+            except errors.DuplicateObject:
+                continue
+
+
+def restore(archive: Path, target: Login, programs: Programs, limits: BackupLimits) -> None:
+    """Restore all of an archive; the first error ends it, as VerificationError if it is the archive's."""
+    chosen = archive.with_suffix(".list")
+    chosen.write_bytes(b"\n".join(line for line in _entries(archive, programs) if not _is_left_out(line)))
+    command = [programs.path("pg_restore"), "--exit-on-error", "--no-owner", "--no-tablespaces", "--no-publications"]
+    command += ["--no-subscriptions", "--no-security-labels", "--no-password", f"--jobs={limits.restore_jobs}"]
+    command += [f"--use-list={chosen}", f"--dbname={target.conninfo}", str(archive)]
+    with running(command, target, application="backup restore", **RESTORE_SETTINGS) as program:
+        flow = Flow("the restore")
+        jobs = [Job(flow, lambda: _wait(program)), Job(flow, lambda: _follow(program, target, flow))]
+        moving.run(jobs, stall_s=limits.stall_s, progress_s=limits.progress_s, stop=program.kill)
+
+
+def _wait(program: Running) -> None:
+    program.output.read()
+    try:
+        program.check()
+    except (TransientError, RefusedError):
+        raise
+    except PermanentError as error:
+        raise VerificationError(str(error)) from None
+
+
+def _follow(program: Running, target: Login, flow: Flow) -> None:
+    """Let the flow grow with the database; a session that computes moves too, though nothing grows while it sorts."""
+    with target.session("backup progress") as session:
+        while program.process.poll() is None:
+            [(bytes_, works)] = session.execute(statement("restore_progress")).fetchall()
+            if works or bytes_ > flow.done:
+                flow.moved(max(0, bytes_ - flow.done))
+            time.sleep(FOLLOWED_EVERY_S)
+
+
+def _entries(archive: Path, programs: Programs) -> list[bytes]:
+    with running([programs.path("pg_restore"), "--list", str(archive)]) as program:
+        said = program.output.read()
+        program.check()
+    return said.splitlines()
+
+
+def _is_left_out(line: bytes) -> bool:
+    # `2; 3079 16385 COMMENT - EXTENSION amcheck `: after the two numbers comes what it is
+    _, _, what = line.partition(b"; ")
+    return b" ".join(what.split(b" ")[2:]).decode(errors="replace").startswith(LEFT_OUT)
+
+
+def check_extensions(target: Login, wanted: Mapping[str, str]) -> None:
+    """Refuse if the server lacks an extension that only a superuser can bring: that says nothing about the backup."""
+    with target.session("backup extensions") as session:
+        here = {
+            name
+            for (name,) in session.execute(
+                "select name from pg_available_extension_versions where installed or trusted or not superuser"
+            )
+        }
+    if missing := sorted(wanted.keys() - here):
+        raise ConfigurationError(
+            f"the scratch server lacks the extension {', '.join(missing)}; install it there and create it in template1"
+            " (deploy/postgres/extensions.sql), or no backup can be proved"
+        )
+
+
+def check_indexes(session: Session, most: int) -> int:
+    """Let amcheck look into the largest B-tree indexes, and return how many; VerificationError if one is broken."""
+    names = session.execute(
+        """
+        select c.oid::regclass::text from pg_class c join pg_am a on a.oid = c.relam join pg_index i on i.indexrelid = c.oid
+        where a.amname = 'btree' and c.relkind = 'i' and i.indisvalid and i.indisready
+            and exists (select from pg_extension where extname = 'amcheck')
+        order by pg_relation_size(c.oid) desc, c.oid limit %s
+        """,
+        [most],
+    ).fetchall()
+    for (name,) in names:
+        try:
+            session.execute("select public.bt_index_check(%s::regclass, true)", [name])
+        except (errors.IndexCorrupted, errors.DataCorrupted) as error:
+            raise VerificationError(
+                f"index {name} is broken after the restore ({error.diag.message_primary})"
+            ) from None
+    return len(names)

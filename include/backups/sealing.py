@@ -1,0 +1,131 @@
+"""Encryption of a stream to several age recipients (age-encryption.org/v1), each of whom opens it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from include.errors import ConfigurationError, VerificationError
+
+if TYPE_CHECKING:
+    from pyrage.x25519 import Identity, Recipient
+
+RECIPIENTS_MIN = 2
+
+
+class Source(Protocol):
+    """What is read from."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes; none at the end."""
+
+
+class Sink(Protocol):
+    """What is written to."""
+
+    def write(self, data: bytes, /) -> int:
+        """Take the bytes and return how many."""
+
+    def flush(self) -> None:
+        """Do what is needed after the last byte."""
+
+
+def recipients(named: Mapping[str, str]) -> list[Recipient]:
+    """Return the keys to seal to; ConfigurationError names the setting if one is no age recipient, or if they are too few."""
+    if len(set(named.values())) < RECIPIENTS_MIN:
+        raise ConfigurationError(
+            f"backup.recipients names {len(set(named.values()))} age recipients and {RECIPIENTS_MIN} are the least: one lost"
+            " key must not lose every backup; add another public key to OPS_BACKUP__RECIPIENTS"
+        )
+    return [_recipient(name, text) for name, text in named.items()]
+
+
+def _recipient(name: str, text: str) -> Recipient:
+    from pyrage import RecipientError
+    from pyrage.x25519 import Recipient as Public
+
+    try:
+        return Public.from_str(text)
+    except RecipientError:
+        raise ConfigurationError(
+            f"backup.recipients.{name} is no age recipient (got {_shown(text)}); write the line that begins with age1 which"
+            " `age-keygen` prints, into OPS_BACKUP__RECIPIENTS"
+        ) from None
+
+
+def _shown(text: str) -> str:
+    # Whoever pastes the wrong half of a key pair here must not find it in a log.
+    return "a private key: make a new one" if text.upper().startswith("AGE-SECRET") else repr(text[:20])
+
+
+def identity(text: str, where: str) -> Identity:
+    """Return the private key; ConfigurationError says where it was looked for, and never what it is."""
+    from pyrage import IdentityError
+    from pyrage.x25519 import Identity as Private
+
+    try:
+        return Private.from_str(text.strip())
+    except IdentityError:
+        raise ConfigurationError(f"{where} holds no age private key; it begins with AGE-SECRET-KEY-1") from None
+
+
+def seal(source: Source, sink: Sink, to: Sequence[Recipient]) -> None:
+    """Encrypt all of the source into the sink; an error of either comes out as it is."""
+    import pyrage
+
+    watched_source, watched_sink = _Watched(source), _Watched(sink)
+    try:
+        pyrage.encrypt_io(watched_source, watched_sink, list(to))
+    except (pyrage.EncryptError, OSError):
+        raise watched_source.error or watched_sink.error or VerificationError("age could not encrypt") from None
+
+
+def unseal(source: Source, sink: Sink, key: Identity) -> None:
+    """Decrypt all of the source; VerificationError if it is damaged, cut short or sealed to others.
+
+    What was written to the sink before that error came is not to be used.
+    """
+    import pyrage
+
+    watched_source, watched_sink = _Watched(source), _Watched(sink)
+    try:
+        pyrage.decrypt_io(watched_source, watched_sink, [key])
+    except (pyrage.DecryptError, OSError) as error:
+        raise watched_source.error or watched_sink.error or VerificationError(_reason(error)) from None
+
+
+def _reason(error: Exception) -> str:
+    if "No matching keys" in str(error):
+        return "it is not sealed to this key"
+    return "it does not decrypt: damaged or cut short"
+
+
+class _Watched:
+    """A file whose own error is kept: the library turns every error into one of its own."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.error: Exception | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        with self._keeping():
+            taken: bytes = self.inner.read(size)
+            return taken
+
+    def write(self, data: bytes) -> int:
+        with self._keeping():
+            self.inner.write(data)
+            return len(data)
+
+    def flush(self) -> None:
+        with self._keeping():
+            self.inner.flush()
+
+    @contextmanager
+    def _keeping(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.error = error
+            raise

@@ -1,0 +1,311 @@
+"""The bucket: what is done to it, and its complaints in our words."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from include.backups.manifest import Stored
+from include.errors import ConfigurationError, PermanentError, RefusedError, RunbookError, TransientError
+from include.masking import one_line
+
+log = logging.getLogger(__name__)
+
+SENDERS = 3
+"""Parts on their way at once: enough to hide the store's latency; each holds its bytes in memory."""
+TIMES_RESUMED = 5
+"""How often one download goes on where its connection broke."""
+
+_REFUSED = frozenset({"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403", "AllAccessDisabled"})
+_EXPIRED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "RequestExpired"})
+_CHANGED = frozenset({"BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "InvalidDigest"})
+_GONE = frozenset({"NoSuchKey", "NoSuchVersion", "404", "NoSuchUpload"})
+
+CONFIG = {
+    "connect_timeout": 5,
+    "read_timeout": 30,
+    "retries": {"mode": "standard", "total_max_attempts": 4},
+    "max_pool_connections": 10,
+    "request_checksum_calculation": "when_required",  # we say which, and where
+}
+"""For `botocore.config.Config`: a store that is silent is given up before a stream counts as standing still."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """One version of one object; `stored_at` is the store's own clock."""
+
+    key: str
+    id: str
+    bytes: int
+    stored_at: datetime
+    is_latest: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenUpload:
+    """A multipart upload that was begun and neither completed nor aborted."""
+
+    key: str
+    id: str
+    begun_at: datetime
+
+
+class Store:
+    """One bucket, as one user.
+
+    :param client: of boto3, for S3.
+    :param who: Connection or profile whose credentials it has, for errors.
+    """
+
+    def __init__(self, client: Any, bucket: str, *, who: str) -> None:
+        self.client, self.bucket, self.who = client, bucket, who
+
+    def put(self, key: str, data: bytes) -> Version:
+        """Store a small object under a key that is not taken; the store checks its SHA-256 before it takes it."""
+        with self.explained(f"write {key}"):
+            answer = self.client.put_object(
+                Bucket=self.bucket, Key=key, Body=data, ChecksumSHA256=_base64_sha256(data), IfNoneMatch="*"
+            )
+        version_id = str(answer.get("VersionId", ""))
+        return Version(key=key, id=version_id, bytes=len(data), stored_at=datetime.now(UTC), is_latest=True)
+
+    def get(self, key: str, version_id: str, *, limit: int = 64 << 20) -> bytes:
+        """Return a small object whole."""
+        reader = self.open(key, version_id)
+        content = reader.read(limit + 1)
+        if len(content) > limit:
+            raise PermanentError(f"{key} is larger than {limit} bytes, which none of ours is")
+        return content
+
+    def open(self, key: str, version_id: str) -> Download:
+        """Return a reader of one version."""
+        return Download(self, key, version_id)
+
+    def versions(self, prefix: str) -> Iterator[Version]:
+        """Every version below a prefix, deleted ones too; all pages, or an error."""
+        pages = self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix)
+        with self.explained(f"list {prefix}"):
+            for page in pages:
+                for found in page.get("Versions", ()):
+                    yield Version(
+                        key=found["Key"],
+                        id=found["VersionId"],
+                        bytes=found["Size"],
+                        stored_at=found["LastModified"],
+                        is_latest=found["IsLatest"],
+                    )
+
+    def tags(self, key: str, version_id: str) -> dict[str, str]:
+        """Return the tags of one version."""
+        with self.explained(f"read the tags of {key}"):
+            answer = self.client.get_object_tagging(Bucket=self.bucket, Key=key, VersionId=version_id)
+        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+
+    def tag(self, key: str, version_id: str, tags: Mapping[str, str]) -> None:
+        """Replace the tags of one version."""
+        pairs = [{"Key": name, "Value": value} for name, value in tags.items()]
+        with self.explained(f"mark {key}"):
+            self.client.put_object_tagging(Bucket=self.bucket, Key=key, VersionId=version_id, Tagging={"TagSet": pairs})
+
+    def lock(self, key: str, version_id: str, until: datetime) -> None:
+        """Let nobody remove one version before a moment."""
+        retention = {"Mode": "COMPLIANCE", "RetainUntilDate": until}
+        with self.explained(f"lock {key}"):
+            self.client.put_object_retention(Bucket=self.bucket, Key=key, VersionId=version_id, Retention=retention)
+
+    def uploads(self, prefix: str) -> list[OpenUpload]:
+        """List the uploads that were begun and not ended."""
+        pages = self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=prefix)
+        with self.explained(f"list the unfinished uploads below {prefix}"):
+            found = [upload for page in pages for upload in page.get("Uploads", ())]
+        return [OpenUpload(key=each["Key"], id=each["UploadId"], begun_at=each["Initiated"]) for each in found]
+
+    def abort(self, key: str, upload_id: str) -> None:
+        """Throw away what was sent of an upload; one that is gone already is no error."""
+        with self.explained(f"abort the upload of {key}", gone_is_fine=True):
+            self.client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
+
+    @contextmanager
+    def explained(self, deed: str, *, gone_is_fine: bool = False) -> Iterator[None]:
+        """Turn what the client raises into an error of ours that says what was tried."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            if gone_is_fine and code in _GONE:
+                return
+            status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+            raise self._in_our_words(code, status, deed) from None
+        except BotoCoreError as error:
+            raise TransientError(
+                f"the store did not answer when asked to {deed} ({one_line(str(error), 160)})"
+            ) from None
+
+    def _in_our_words(self, code: str, status: int, deed: str) -> RunbookError:
+        said = f"the store refused to {deed} ({code})"
+        if code == "NoSuchBucket":
+            return ConfigurationError(f"there is no bucket {self.bucket!r}; create it, or correct backup.bucket")
+        if code in _REFUSED:
+            return ConfigurationError(f"{said}: {self.who} lacks the right or its keys are wrong; see deploy/s3")
+        if code in _EXPIRED:
+            return ConfigurationError(f"{said}: the credentials of {self.who} have expired; renew them")
+        if code == "RequestTimeTooSkewed":
+            return ConfigurationError(f"{said}: this machine's clock is wrong; set it by NTP")
+        if code in {"PreconditionFailed", "ConditionalRequestConflict"}:
+            return RefusedError(f"{said}: that key is taken, and no backup is ever written over another")
+        if code in _CHANGED:
+            return TransientError(f"{said}: what arrived is not what was sent; nothing of it was kept")
+        if status >= 500 or status == 429 or code in {"SlowDown", "RequestTimeout", "InternalError"}:
+            return TransientError(f"the store said {code}, later, when asked to {deed}")
+        return PermanentError(said)
+
+
+class Upload:
+    """A multipart upload that takes bytes as they come; aborted unless it is completed.
+
+    It begins at once, so that a bucket or a right that is missing shows before the first byte is read. Parts of equal size are sent
+    side by side, each with its SHA-256, which the store checks; one that is refused stops the writer.
+    """
+
+    def __init__(self, store: Store, key: str, part_bytes: int) -> None:
+        self.store, self.key, self.part_bytes = store, key, part_bytes
+        self.sent = 0
+        self._buffer = bytearray()
+        self._digest, self._bytes = hashlib.sha256(), 0
+        self._parts: list[dict[str, Any]] = []
+        self._pool = ThreadPoolExecutor(SENDERS, thread_name_prefix="upload")
+        self._flying: deque[Future[dict[str, Any]]] = deque()
+        self._id = ""
+
+    def __enter__(self) -> Upload:
+        with self.store.explained(f"begin the upload of {self.key}"):
+            answer = self.store.client.create_multipart_upload(
+                Bucket=self.store.bucket, Key=self.key, ChecksumAlgorithm="SHA256"
+            )
+        self._id = answer["UploadId"]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        if not self._id:
+            return
+        try:
+            self.store.abort(self.key, self._id)
+        except RunbookError as error:  # what broke the upload is the news, not this
+            log.warning("an unfinished upload is left for the sweep: %s", error)
+
+    def write(self, data: bytes) -> int:
+        """Take bytes; returns when there is room for more, and raises what a part before ran into."""
+        self._buffer += data
+        while len(self._buffer) >= self.part_bytes:
+            self._send(bytes(memoryview(self._buffer)[: self.part_bytes]))
+            del self._buffer[: self.part_bytes]
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing: a part has one size, and the last one goes with `complete`."""
+
+    def complete(self, *, plain_bytes: int, plain_sha256: str) -> Stored:
+        """Send the rest, let the store put the parts together, and return what it took."""
+        self._send(bytes(self._buffer))
+        while self._flying:
+            self._land()
+        with self.store.explained(f"complete the upload of {self.key}"):
+            answer = self.store.client.complete_multipart_upload(
+                Bucket=self.store.bucket, Key=self.key, UploadId=self._id, MultipartUpload={"Parts": self._parts}
+            )
+        self._id = ""
+        return Stored(
+            version_id=str(answer.get("VersionId", "")),
+            bytes=self._bytes,
+            sha256=self._digest.hexdigest(),
+            parts=len(self._parts),
+            plain_bytes=plain_bytes,
+            plain_sha256=plain_sha256,
+        )
+
+    def _send(self, part: bytes) -> None:
+        while len(self._flying) >= SENDERS:
+            self._land()
+        self._digest.update(part)
+        self._bytes += len(part)
+        number = len(self._parts) + len(self._flying) + 1
+        self._flying.append(self._pool.submit(self._send_part, number, part))
+
+    def _land(self) -> None:
+        self._parts.append(self._flying.popleft().result())
+
+    def _send_part(self, number: int, part: bytes) -> dict[str, Any]:
+        checksum = _base64_sha256(part)
+        with self.store.explained(f"take part {number} of {self.key}"):
+            answer = self.store.client.upload_part(
+                Bucket=self.store.bucket,
+                Key=self.key,
+                UploadId=self._id,
+                PartNumber=number,
+                Body=part,
+                ChecksumSHA256=checksum,
+            )
+        self.sent += len(part)
+        return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": checksum}
+
+
+class Download:
+    """One version of an object as a file to read; a connection that breaks is taken up again where it broke."""
+
+    def __init__(self, store: Store, key: str, version_id: str) -> None:
+        self.store, self.key, self.version_id = store, key, version_id
+        self.bytes = 0
+        self.digest = hashlib.sha256()
+        self._size, self._left = 0, TIMES_RESUMED
+        self._body = self._from(0)
+
+    def read(self, size: int = -1) -> bytes:
+        """Return up to `size` bytes; none at the end."""
+        from botocore.exceptions import BotoCoreError, ClientError
+        from urllib3.exceptions import HTTPError
+
+        while True:
+            try:
+                data: bytes = self._body.read(size if size >= 0 else None)
+            except (BotoCoreError, ClientError, HTTPError, OSError) as error:
+                self._resume(error)
+                continue
+            if not data and size and self.bytes < self._size:
+                self._resume(EOFError("it ended early"))
+                continue
+            self.bytes += len(data)
+            self.digest.update(data)
+            return data
+
+    def _resume(self, error: Exception) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise TransientError(
+                f"the download of {self.key} broke {TIMES_RESUMED + 1} times, last after {self.bytes} bytes"
+                f" ({one_line(str(error), 120)})"
+            ) from None
+        self._body = self._from(self.bytes)
+
+    def _from(self, offset: int) -> Any:
+        wanted = {"Range": f"bytes={offset}-"} if offset else {}
+        which = {"VersionId": self.version_id} if self.version_id else {}
+        with self.store.explained(f"read {self.key}"):
+            answer = self.store.client.get_object(Bucket=self.store.bucket, Key=self.key, **which, **wanted)
+        self._size = offset + int(answer["ContentLength"])
+        return answer["Body"]
+
+
+def _base64_sha256(data: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(data).digest()).decode()

@@ -1,0 +1,26 @@
+-- Which tables hold rows that a dump copies, and which statement hashes them? Columns stand by name, an order that a restore keeps.
+-- Tables of extensions are theirs to fill; what is unlogged cannot be read on a standby. Partitioned tables hold no rows, but are
+-- locked too.
+select
+    c.oid::int8 as oid,
+    quote_ident(n.nspname) || '.' || quote_ident(c.relname) as name,
+    c.relkind = 'r' as has_rows,
+    (pg_relation_size(c.oid) / current_setting('block_size')::int)::int8 as blocks,
+    format(
+        'select count(*), coalesce(sum(hashtextextended(row(%s)::text collate "C", 0)), 0)::text from only %I.%I',
+        (
+            select string_agg(quote_ident(a.attname), ', ' order by a.attname collate "C")
+            from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+        ), n.nspname, c.relname
+    ) as hashing
+from pg_class c
+join pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p')
+    and c.relpersistence <> 't'
+    and not (c.relpersistence = 'u' and pg_is_in_recovery())
+    and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+    and not exists (
+        select from pg_depend d
+        where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
+    )
+order by c.oid
