@@ -1,5 +1,5 @@
 # Two commands: `make up` (the platform in small, Airflow, the first run) and `make test`.
-# The rest: down, status, doctor, check, proof, items, evidence, lock, faults.
+# The rest: down, status, doctor, backups, check, proof, items, evidence, lock, faults.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -35,7 +35,7 @@ programs:  ## the Go programs, from the cache, a release, or built
 ready:  # both at once: neither needs the other
 	@$(MAKE) --no-print-directory -j2 install programs
 
-up: ready  ## start all of it and run the health check once
+up: ready  ## start all of it, run the health check and a backup once
 	@$(PY) -m sandbox up
 
 down: install  ## stop all of it
@@ -46,6 +46,9 @@ status: install  ## one line a component; 0 only if all are healthy
 
 doctor: install  ## every connection, right and setting of ENV=sandbox|staging|production; changes nothing
 	@$(if $(filter-out sandbox,$(ENV)),OPS_ENVIRONMENT=$(ENV) PYTHONPATH=.:plugins $(PY) -m sre.doctor,$(PY) -m sandbox run sre.doctor)
+
+backups: install  ## what is in the bucket, and what of it is good; no Airflow needed
+	@$(PY) -m sandbox run include.backups list
 
 evidence: install  ## export the evidence FROM=… TO=… for an auditor, and verify its chain
 	@$(if $(OPS_DSN),$(PY) -m,$(PY) -m sandbox run) include.ops.evidence $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO))
@@ -82,4 +85,4 @@ lock:  ## compile the lock files from the .in files
 	@.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements-dev.in -o requirements-dev.txt
 	@.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements.in -c requirements-dev.txt -o requirements.txt
 
-.PHONY: help install programs ready up down status doctor evidence check test proof bench faults fault mend items lock
+.PHONY: help install programs ready up down status doctor backups evidence check test proof bench faults fault mend items lock

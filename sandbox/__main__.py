@@ -8,22 +8,24 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from textwrap import indent
+from typing import Any
 
 import httpx
 
 from sandbox import own
 from sandbox.airflow_api import Airflow
 from sandbox.component import SetupError
+from sandbox.components import s3
 from sandbox.components.airflow import USERS, environment
 from sandbox.components.postgres import dsn
 from sandbox.platform import Platform
 from sandbox.site import PORTS, PROJECT, Site, bypass_proxies, default_state, free_ports
 
-FIRST_RUNBOOK = "daily_health_check"
+FIRST_RUNBOOKS = ("daily_health_check", "daily_database_backup")
 NEEDED_GB = 3
 
 
@@ -50,15 +52,16 @@ def main() -> None:
 
 
 def up() -> int:
-    """Start everything, unpause the DAGs, run the health check once, and say where to look."""
+    """Start everything, unpause the DAGs, run the first runbooks once, and say where to look and what is proved."""
     began = time.monotonic()
     site = _chosen_site()
     print(f"Starting the platform in small; its state lies in {site.state}", flush=True)
     _platform(site).start()
     airflow = _with_dags_unpaused(site)
-    print(f"All of it runs after {time.monotonic() - began:.0f} s. Running {FIRST_RUNBOOK} once …", flush=True)
-    run = airflow.wait_for_run(FIRST_RUNBOOK, airflow.trigger(FIRST_RUNBOOK))
-    _say_where_to_look(site, airflow, run)
+    print(f"All of it runs after {time.monotonic() - began:.0f} s.", flush=True)
+    runs = [_run_once(airflow, dag_id) for dag_id in FIRST_RUNBOOKS]
+    _say_where_to_look(site, airflow, runs)
+    _say_what_is_proved()
     print(f"`make up` took {time.monotonic() - began:.0f} s; `make status` looks again, `make down` stops it.")
     return 0
 
@@ -86,6 +89,7 @@ def run(module: str, *arguments: str) -> int:
         **environment(site),
         "PYTHONPATH": os.pathsep.join([str(PROJECT), str(PROJECT / "plugins")]),
         "OPS_DSN": dsn(site, "ops_evidence_reader", "ops", "postgres_ops"),
+        **s3.variables(site, "backup_verifier"),
     }
     return subprocess.run([sys.executable, "-m", module, *arguments], env=whole, check=False).returncode
 
@@ -146,16 +150,28 @@ def _with_dags_unpaused(site: Site) -> Airflow:
     return airflow
 
 
-def _say_where_to_look(site: Site, airflow: Airflow, run: dict[str, object]) -> None:
-    run_id = str(run["dag_run_id"])
+def _run_once(airflow: Airflow, dag_id: str) -> dict[str, Any]:
+    print(f"Running {dag_id} once …", flush=True)
+    return airflow.wait_for_run(dag_id, airflow.trigger(dag_id))
+
+
+def _say_where_to_look(site: Site, airflow: Airflow, runs: Sequence[dict[str, Any]]) -> None:
     print(f"\nAirflow     {site.url('airflow')}   (logins below)")
-    print(f"This run    {airflow.run_url(FIRST_RUNBOOK, run_id)}   {run['state']}")
+    for run in runs:
+        print(f"This run    {airflow.run_url(run['dag_id'], run['dag_run_id'])}   {run['state']}")
     print(f"Slack       {site.url('receivers')}/slack/channels/operations")
     print(f"Others      {site.url('receivers')}/   (PagerDuty, status page, Grafana)")
     print(f"Logins      {'   '.join(f'{name} ({role})' for name, role in USERS.items())}")
     print(f"            the password of each is in {site.state}/secrets/airflow-<name>")
-    print("\nWhat it said in Slack:\n")
-    print(indent(_report_of(site, run_id), "    "), end="\n\n")
+    print("\nWhat they said in Slack:\n")
+    for run in runs:
+        print(indent(_report_of(site, run["dag_run_id"]), "    "), end="\n\n")
+
+
+def _say_what_is_proved() -> None:
+    print("The backups in the bucket, as `make backups` shows them:\n", flush=True)
+    run("include.backups", "list")
+    print(flush=True)
 
 
 def _report_of(site: Site, run_id: str) -> str:

@@ -10,7 +10,6 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -76,7 +75,7 @@ class Site:
         """Return the loopback address of a component: `http://127.0.0.1:28090`."""
         return f"{scheme}://127.0.0.1:{self.ports[name]}"
 
-    def secret(self, name: str, make: Callable[[], str] = partial(secrets.token_urlsafe, 24)) -> str:
+    def secret(self, name: str, make: Callable[[], str] = secrets.token_urlsafe) -> str:
         """Return the password of that name, made at random the first time, kept in a file that only we read."""
         path = self.folder("secrets") / name
         if not path.exists():

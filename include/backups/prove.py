@@ -6,8 +6,6 @@ does not answer) says nothing about the backup: it stays unproved, which is not 
 
 from __future__ import annotations
 
-import hashlib
-import io
 import logging
 import secrets
 import time
@@ -21,8 +19,9 @@ from include.backups.catalogue import Backup, Mark, Verdict
 from include.backups.derive import schema_bytes
 from include.backups.fingerprint import Contents, Fingerprint
 from include.backups.login import Login, hang_up
-from include.backups.manifest import Manifest, Stored
-from include.backups.moving import Flow, Job, Tap, size
+from include.backups.manifest import Manifest
+from include.backups.moving import Flow, Job, size
+from include.backups.opening import Opener
 from include.backups.programs import Programs
 from include.backups.store import Store
 from include.errors import ConfigurationError, RunbookError, VerificationError
@@ -106,15 +105,16 @@ class Prover:
         began = time.monotonic()
         manifest = _believed(backup, sha256)
         facts = manifest.facts
-        wanted = fingerprint.read(self._small(manifest, keys.FINGERPRINT, identity))
+        opener = Opener(self.store, identity, self.limits)
+        wanted = fingerprint.read(opener.read(manifest, keys.FINGERPRINT))
         refuse(manifest, wanted, self.limits, usual)
-        _roles_in(self._small(manifest, keys.GLOBALS, identity), wanted)
+        _roles_in(opener.read(manifest, keys.GLOBALS), wanted)
         dump = manifest.objects[keys.DUMP]
         name = f"{scratch.PREFIX}{facts.op_id.replace('-', '')[:8]}_{secrets.token_hex(4)}"
         room = {"needed_bytes": dump.plain_bytes, "reserve_bytes": self.limits.spool_reserve_bytes}
         with spool.folder(self.limits.spool, name, **room) as folder:
             archive = folder / "dump"
-            self._fetch(facts.key + keys.DUMP, dump, identity, archive)
+            opener.fetch(manifest, keys.DUMP, archive)
             fetched = time.monotonic()
             restored, indexes = self._restore(archive, name, wanted)
             compared = time.monotonic()
@@ -129,29 +129,6 @@ class Prover:
             schema_bytes=as_sql,
             locked_until=_now() + timedelta(days=self.limits.lock_days),
         )
-
-    def _small(self, manifest: Manifest, name: str, identity: Identity) -> bytes:
-        plain = io.BytesIO()
-        self._open(manifest.facts.key + name, manifest.objects[name], identity, plain, Flow(name))
-        return plain.getvalue()
-
-    def _fetch(self, key: str, stored: Stored, identity: Identity, to: Path) -> None:
-        flow = Flow("the download", total=stored.bytes)
-        with to.open("wb") as file:
-            deed = Job(flow, lambda: self._open(key, stored, identity, file, flow))
-            moving.run([deed], stall_s=self.limits.stall_s, progress_s=self.limits.progress_s, stop=lambda: None)
-
-    def _open(self, key: str, stored: Stored, identity: Identity, to: sealing.Sink, flow: Flow) -> None:
-        """Fetch one version of an object and open it, every size and hash compared with the manifest."""
-        sealed = Tap(self.store.open(key, stored.version_id), flow)
-        plain = Weighed(to)
-        try:
-            sealing.unseal(sealed, plain, identity)
-        except VerificationError as error:
-            raise VerificationError(f"{key}: {error}") from None
-        found = (sealed.bytes, sealed.digest.hexdigest(), plain.bytes, plain.digest.hexdigest())
-        if found != (stored.bytes, stored.sha256, stored.plain_bytes, stored.plain_sha256):
-            raise VerificationError(f"{key} is not what the manifest says: its size or its SHA-256 differs")
 
     def _restore(self, archive: Path, name: str, wanted: Fingerprint) -> tuple[float, int]:
         """Return when the restore was done, and into how many indexes amcheck looked."""
@@ -244,26 +221,6 @@ def _roles_in(globals_: bytes, wanted: Fingerprint) -> None:
     made = {line.split(b" ROLE ")[1].rstrip(b";") for line in globals_.splitlines() if line.startswith(b"CREATE ROLE ")}
     if len(made) != len(wanted.roles):
         raise VerificationError(f"its globals make {len(made)} roles of {len(wanted.roles)}")
-
-
-class Weighed:
-    """A sink that counts and hashes what goes through it."""
-
-    def __init__(self, inner: sealing.Sink) -> None:
-        self.inner = inner
-        self.bytes = 0
-        self.digest = hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        """Take all of it."""
-        self.inner.write(data)
-        self.bytes += len(data)
-        self.digest.update(data)
-        return len(data)
-
-    def flush(self) -> None:
-        """Hand it on."""
-        self.inner.flush()
 
 
 def _now() -> datetime:

@@ -122,6 +122,11 @@ class Store:
         with self.explained(f"lock {key}"):
             self.client.put_object_retention(Bucket=self.bucket, Key=key, VersionId=version_id, Retention=retention)
 
+    def delete(self, key: str, version_id: str) -> None:
+        """Remove one version for good; a deletion by name alone would only hide it."""
+        with self.explained(f"delete {key}", gone_is_fine=True):
+            self.client.delete_object(Bucket=self.bucket, Key=key, VersionId=version_id)
+
     def uploads(self, prefix: str) -> list[OpenUpload]:
         """List the uploads that were begun and not ended."""
         pages = self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=prefix)

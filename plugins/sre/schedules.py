@@ -15,3 +15,7 @@ def slots(cron: str, zone: str) -> CronTriggerTimetable:
     """Return the schedule that begins with the next slot, never with a past one; see docs/adr/0001-unpausing-starts-nothing.md."""
     # Not `run_immediately=False`: that still runs a slot which is past by less than a tenth of the period, three days of a month.
     return CronTriggerTimetable(cron, timezone=zone, run_immediately=timedelta(0))
+
+
+AGAIN_BY_ITSELF: Any = "operator_triggered"
+"""One more of `allowed_run_types`, for a runbook that starts itself again."""

@@ -36,6 +36,16 @@ def client(site: Site, user: str = ROOT) -> Any:
     return boto3.client("s3", endpoint_url=site.url("s3"), region_name=REGION, config=_ONE_TRY, **keys)
 
 
+def variables(site: Site, user: str) -> dict[str, str]:
+    """Return the environment by which a client of S3 finds this server and signs as that user."""
+    return {
+        "AWS_ENDPOINT_URL": site.url("s3"),
+        "AWS_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": user,
+        "AWS_SECRET_ACCESS_KEY": site.secret(f"s3-{user}"),
+    }
+
+
 def apply_policy(site: Site, restorer_until: str = WINDOW_CLOSED) -> None:
     """Put the bucket's policy in force; the restorer may read until that moment (UTC, `2027-03-01T12:30:00Z`)."""
     template = Template((PROJECT / "deploy" / "s3" / "backups.json").read_text())

@@ -1,0 +1,107 @@
+"""What the bucket says about its backups, and what a proof says about the targets: judged, the clock included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from include.backups.catalogue import Catalogue
+from include.backups.keys import DUMP
+from include.findings import Finding, Severity
+from include.reporting import text
+from include.settings import BackupLimits
+
+if TYPE_CHECKING:
+    from include.backups.prove import Proof
+
+NIGHTS = 7
+"""How far back a night without a good backup is named."""
+
+
+def judge_catalogue(found: Catalogue, limits: BackupLimits, now: datetime) -> Iterator[Finding]:
+    """Before the next one is taken: the newest good one (B-01), the nights without one, and manifests that were changed."""
+    yield _newest_good(found, limits, now)
+    yield _nights(found, limits, now)
+    yield _chain(found, limits)
+
+
+def _newest_good(found: Catalogue, limits: BackupLimits, now: datetime) -> Finding:
+    good = found.newest_good
+    if good is None:
+        first = not found.backups
+        said = "no backup yet: this is the first" if first else f"none of {len(found.backups)} backups is good"
+        return _of(limits, "newest_good", Severity.INFO if first else Severity.CRITICAL, said)
+    age_s = (now - good.at).total_seconds()
+    severity = Severity.WARNING if age_s > limits.rpo_target_s else Severity.OK
+    said = f"the newest good backup is {text.span(age_s)} old (target {text.span(limits.rpo_target_s)})"
+    evidence = {"value": round(age_s), "unit": "s", "threshold": limits.rpo_target_s, "n": len(found.backups)}
+    assert good.manifest  # it was proved
+    known = {
+        "key": good.key,
+        "system_identifier": good.manifest.facts.system_identifier,
+        "dump_bytes": good.manifest.objects[DUMP].plain_bytes,
+    }
+    return _of(limits, "newest_good", severity, said, **known, **evidence)
+
+
+def _nights(found: Catalogue, limits: BackupLimits, now: datetime) -> Finding:
+    """Nights since the first backup, the coming one not counted, on which none was taken or none is good."""
+    if not found.backups:
+        return _of(limits, "nights", Severity.OK, "no night yet")
+    first = max(found.backups[0].at.astimezone(UTC).date(), now.date() - timedelta(days=NIGHTS))
+    good = {backup.at.astimezone(UTC).date() for backup in found.backups if backup.is_good}
+    days = [first + timedelta(days=number) for number in range((now.date() - first).days)]
+    if missed := [f"{day}" for day in days if day not in good]:
+        return _of(limits, "nights", Severity.WARNING, f"no good backup of {', '.join(missed)}", missed=missed)
+    return _of(limits, "nights", Severity.OK, f"a good backup of each of {len(days)} days", n=len(days))
+
+
+def _chain(found: Catalogue, limits: BackupLimits) -> Finding:
+    """Each manifest names the hash of the one before; one that reads otherwise today was changed."""
+    known = {backup.key: backup.sha256 for backup in found.backups}
+    previous = [backup.manifest.previous for backup in found.backups if backup.manifest and backup.manifest.previous]
+    if changed := [each.key for each in previous if known.get(each.key, each.sha256) != each.sha256]:
+        said = f"the manifest of {changed[0]} is not the one that the next backup saw"
+        return _of(limits, "chain", Severity.CRITICAL, said, changed=changed)
+    said = f"{len(previous)} manifests are as the next one saw them"
+    last = {"key": found.newest.key, "sha256": found.newest.sha256} if found.newest else None
+    return _of(limits, "chain", Severity.OK, said, n=len(previous), last=last)
+
+
+def judge_objectives(proof: Proof, subject: str, limits: BackupLimits) -> Iterator[Finding]:
+    """How long a recovery from this backup takes and what it would lose, against the targets."""
+    yield _objective("rto", "a recovery from it takes", proof.rto_s, limits.rto_target_s, subject)
+    yield _objective("rpo", "a recovery from it loses the last", proof.rpo_s, limits.rpo_target_s, subject)
+
+
+def _objective(check: str, what: str, value_s: float, target_s: float, subject: str) -> Finding:
+    within = value_s <= target_s
+    return Finding(
+        item="B-16+",
+        check=check,
+        subject=subject,
+        severity=Severity.OK if within else Severity.WARNING,
+        summary=f"{what} {value_s:.0f} s (target {target_s:.0f} s)",
+        evidence={"value": round(value_s, 1), "unit": "s", "threshold": target_s},
+        next_step="" if within else "docs/runbooks/daily_database_backup.md, section RTO and RPO",
+    )
+
+
+def _of(limits: BackupLimits, check: str, severity: Severity, said: str, **evidence: object) -> Finding:
+    return Finding(
+        item="B-01",
+        check=check,
+        subject=f"database/{limits.database}",
+        severity=severity,
+        summary=said,
+        evidence=evidence,
+        next_step=_NEXT.get(check, "") if severity > Severity.INFO else "",
+    )
+
+
+_NEXT = {
+    "newest_good": "the backup that is being taken now should mend it; if it is not good, somebody must look",
+    "nights": "was Airflow down, or were those backups bad? `python -m include.backups list` says why",
+    "chain": "find out who wrote to the bucket; that backup must not be used before its content is compared again",
+}
