@@ -44,6 +44,7 @@ down: install  ## stop all of it
 status: install  ## one line a component; 0 only if all are healthy
 	@$(PY) -m sandbox status
 
+doctor: export AIRFLOW__LOGGING__LOGGING_LEVEL = ERROR
 doctor: install  ## every connection, right and setting of ENV=sandbox|staging|production; changes nothing
 	@$(if $(filter-out sandbox,$(ENV)),OPS_ENVIRONMENT=$(ENV) PYTHONPATH=.:plugins $(PY) -m sre.doctor,$(PY) -m sandbox run sre.doctor)
 

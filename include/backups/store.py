@@ -134,6 +134,17 @@ class Store:
             found = [upload for page in pages for upload in page.get("Uploads", ())]
         return [OpenUpload(key=each["Key"], id=each["UploadId"], begun_at=each["Initiated"]) for each in found]
 
+    def is_versioned(self) -> bool:
+        """Return whether what is written over stays."""
+        with self.explained("say whether it keeps versions"):
+            return bool(self.client.get_bucket_versioning(Bucket=self.bucket).get("Status") == "Enabled")
+
+    def locks(self) -> bool:
+        """Return whether a version can be locked."""
+        with self.explained("say whether it locks"):
+            found = self.client.get_object_lock_configuration(Bucket=self.bucket)["ObjectLockConfiguration"]
+        return bool(found.get("ObjectLockEnabled") == "Enabled")
+
     def abort(self, key: str, upload_id: str) -> None:
         """Throw away what was sent of an upload; one that is gone already is no error."""
         with self.explained(f"abort the upload of {key}", gone_is_fine=True):

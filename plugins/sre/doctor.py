@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from include import looking, settings
+from include.backups import rights as backup_rights
 from include.errors import ConfigurationError, RunbookError
 from include.findings import Blind
 from include.probes import rights
 from include.settings import Settings
+from sre.hooks import backups
 from sre.hooks.connection import connection
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from include.probes.postgres import Server
 
+WIDTH = 31
+
 Question = Callable[[], str]
 
 
@@ -29,16 +32,17 @@ def main() -> None:
     """Print one line a Connection; exit code 1 when anything is wrong."""
     # Without it Airflow takes us for a task, which asks a supervisor for its Connections; there is none here.
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
-    logging.getLogger("airflow.models.connection").setLevel(logging.ERROR)
     try:
         chosen = settings.load()
     except RunbookError as error:
-        sys.exit(f"WRONG  settings                       {error}")
-    print(f"ok     settings                       {chosen.environment}, times in {chosen.time_zone}")
+        sys.exit(f"WRONG  {'settings':<{WIDTH}}  {error}")
+    print(f"ok     {'settings':<{WIDTH}}  {chosen.environment}, times in {chosen.time_zone}")
     answers = looking.look(questions(chosen), deadline_s=3 * chosen.looking.deadline_s)
     for name, answer in answers.items():
         wrong = isinstance(answer, Blind)
-        print(f"{'WRONG' if wrong else 'ok   '}  {name:<29}  {answer.reason if isinstance(answer, Blind) else answer}")
+        print(
+            f"{'WRONG' if wrong else 'ok   '}  {name:<{WIDTH}}  {answer.reason if isinstance(answer, Blind) else answer}"
+        )
     sys.exit(any(isinstance(answer, Blind) for answer in answers.values()))
 
 
@@ -57,6 +61,20 @@ def questions(chosen: Settings) -> Mapping[str, Question]:
         ),
         ids.pagerduty_events: lambda: _routing_key(ids.pagerduty_events),
         ids.slack: lambda: rights.of_slack(_slack(ids.slack), [chosen.reporting.channel], read=chosen.alerts.channel),
+        **of_backups(chosen),
+    }
+
+
+def of_backups(chosen: Settings) -> Mapping[str, Question]:
+    """Return what is asked of each Connection of the backups."""
+    ids, limits = chosen.connections, chosen.backup
+    return {
+        ids.backup_source: lambda: backup_rights.of_source(backups.source(), limits),
+        ids.backup_scratch: lambda: backup_rights.of_scratch(backups.scratch(), limits),
+        ids.backup_writer: lambda: backup_rights.of_writer(backups.store(ids.backup_writer), limits),
+        ids.backup_verifier: lambda: backup_rights.of_verifier(backups.store(ids.backup_verifier), limits),
+        ids.backup_reaper: lambda: backup_rights.of_reaper(backups.store(ids.backup_reaper), limits),
+        ids.backup_key: lambda: backup_rights.of_key(backups.private_key(ids.backup_key), ids.backup_key, limits),
     }
 
 
