@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 from include.backups.fingerprint import Contents
 
 SHOWN = 3
 
 
-def differences(wanted: Contents, found: Contents) -> list[str]:
-    """Return every difference; none means that the two are equal."""
+def differences(wanted: Contents, found: Contents, without: Set[str] = frozenset()) -> list[str]:
+    """Return every difference; none means that the two are equal.
+
+    :param without: kinds of the inventory that do not count.
+    """
     return [
         *_tables(wanted, found),
         *_sequences(wanted, found),
-        *_inventory(wanted.inventory, found.inventory),
+        *_inventory(wanted.inventory, found.inventory, without),
         *_large_objects(wanted, found),
     ]
 
@@ -37,19 +40,27 @@ def _sequences(wanted: Contents, found: Contents) -> Iterator[str]:
             yield f"sequence {name} is at {value // 2}, and was between {low // 2} and {high // 2}"
 
 
-def _inventory(wanted: Mapping[str, Mapping[str, str]], found: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    for kind in wanted.keys() | found.keys():
-        here, there = wanted.get(kind, {}), found.get(kind, {})
+def _inventory(
+    wanted: Mapping[str, Mapping[str, str]], found: Mapping[str, Mapping[str, str]], without: Set[str]
+) -> Iterator[str]:
+    owners = {f"{thing} to {role}" for thing, role in wanted.get("owner", {}).items()}
+    for kind in (wanted.keys() | found.keys()) - without:
+        here, there = (_without(side.get(kind, {}), owners if kind == "grants" else set()) for side in (wanted, found))
         yield from _missing(kind, here, there)
         for name in here.keys() & there.keys():
             if here[name] != there[name]:
                 yield f"{kind} {name} is defined otherwise"
 
 
+def _without(things: Mapping[str, str], names: Set[str]) -> dict[str, str]:
+    # Where an owner gave up a right of his, a restore without owners grants him the others.
+    return {name: hash_ for name, hash_ in things.items() if name not in names}
+
+
 def _large_objects(wanted: Contents, found: Contents) -> Iterator[str]:
-    (objects, pages, hash_), (objects_found, pages_found, hash_found) = wanted.large_objects, found.large_objects
-    if (objects, pages) != (objects_found, pages_found):
-        yield f"{objects_found} large objects of {pages_found} pages instead of {objects} of {pages}"
+    (objects, bytes_, hash_), (objects_found, bytes_found, hash_found) = wanted.large_objects, found.large_objects
+    if (objects, bytes_) != (objects_found, bytes_found):
+        yield f"{objects_found} large objects of {bytes_found} bytes instead of {objects} of {bytes_}"
     elif hash_ != hash_found:
         yield f"{objects} large objects, and not all are the same"
 

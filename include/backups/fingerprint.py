@@ -7,7 +7,7 @@ rows or columns, and one changed bit in one row changes it.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -30,10 +30,10 @@ Moved = Callable[[int], None]
 class Contents(Record):
     """Of one database at one moment.
 
-    :param tables: by quoted name: number of rows, and their hash.
+    :param tables: by quoted name: number of rows, and their hash; a partitioned table stands for its partitions.
     :param sequences: by quoted name: the lowest and the highest that `last_value` may be. No snapshot holds a sequence still.
     :param inventory: by kind and identity: hash of the definition.
-    :param large_objects: number of objects and of pages, and the hash of the pages.
+    :param large_objects: their number, their bytes together, and the hash of what is in them.
     """
 
     tables: Mapping[str, tuple[int, str]]
@@ -78,7 +78,7 @@ def read(data: bytes) -> Fingerprint:
 def contents(session: Session, tables: Sequence[Table], moved: Moved = lambda _: None) -> Contents:
     """Read all of a database in a session that was settled; `moved` hears of every byte that was read."""
     sequences = last_values(session)
-    found = dict(_tables(session, [table for table in tables if table.has_rows], moved))
+    found = _added_up(_tables(session, [table for table in tables if table.has_rows], moved))
     return Contents(
         tables=found,
         sequences={name: (value, value) for name, value in sequences.items()},
@@ -94,15 +94,24 @@ def until_now(earlier: Contents, session: Session) -> Contents:
     return earlier.model_copy(update={"sequences": {name: (min(ends), max(ends)) for name, ends in room.items()}})
 
 
+def _added_up(parts: Iterable[tuple[str, tuple[int, str]]]) -> dict[str, tuple[int, str]]:
+    """Put the partitions of a table together, which their hashes allow."""
+    whole: dict[str, tuple[int, str]] = {}
+    for name, (count, total) in parts:
+        count_before, total_before = whole.get(name, (0, "0"))
+        whole[name] = (count_before + count, str(int(total_before) + int(total)))
+    return whole
+
+
 def _tables(session: Session, tables: Sequence[Table], moved: Moved) -> Iterator[tuple[str, tuple[int, str]]]:
     small = [table for table in tables if table.blocks <= CHUNK_BLOCKS]
     for batch in batches(small, BATCH):
         for table, (count, total) in zip(batch, _together(session, [table.hashing for table in batch]), strict=True):
-            yield table.name, (int(count), total)
+            yield table.root, (int(count), total)
         moved(sum(table.bytes for table in batch))
     for table in tables:
         if table.blocks > CHUNK_BLOCKS:
-            yield table.name, _in_chunks(session, table, moved)
+            yield table.root, _in_chunks(session, table, moved)
 
 
 def _in_chunks(session: Session, table: Table, moved: Moved) -> tuple[int, str]:
@@ -146,9 +155,9 @@ def inventory(session: Session) -> dict[str, dict[str, str]]:
 
 
 def large_objects(session: Session) -> tuple[int, int, str]:
-    """Return number of large objects and of their pages, and the hash of those."""
+    """Return number and bytes of all large objects, and the hash of what is in them."""
     row = one(session, "backup_large_objects")
-    return row["objects"], row["pages"], row["hash"]
+    return row["objects"], row["bytes"], row["hash"]
 
 
 def extensions(session: Session) -> dict[str, str]:

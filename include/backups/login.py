@@ -22,6 +22,8 @@ UNTIMED = {
     "idle_in_transaction_session_timeout": "0",  # the snapshot waits while other sessions read it
     "client_connection_check_interval": "10s",  # a query of a process that was killed ends by itself
 }
+READABLE = {"datestyle": "ISO", "timezone": "UTC"}
+"""A database may have another style set for everybody, which the client cannot read."""
 LOCK_TIMEOUT_S = 30
 """How long a table may be locked by others; a backup that waits longer holds up everybody behind it."""
 _OURS = frozenset(
@@ -55,7 +57,7 @@ class Login:
         """Log in, in autocommit; a RunbookError says why that, or a statement, failed."""
         import psycopg
 
-        chosen = {**UNTIMED, "lock_timeout": f"{LOCK_TIMEOUT_S}s", **settings}
+        chosen = {**UNTIMED, **READABLE, "lock_timeout": f"{LOCK_TIMEOUT_S}s", **settings}
         options = " ".join(f"-c {name}={value}" for name, value in chosen.items())
         bounded = {"connect_timeout": CONNECT_TIMEOUT_S, "tcp_user_timeout": 60_000, "application_name": application}
         try:

@@ -106,7 +106,7 @@ def _watch(jobs: Sequence[Job], stall_s: float, progress_s: float) -> None:
                 )
         if time.monotonic() - said_at > progress_s:
             said_at = time.monotonic()
-            log.info("%s", "; ".join(str(job.flow) for job in jobs))
+            log.info("%s", "; ".join(dict.fromkeys(str(job.flow) for job in jobs)))
     _raise_first(jobs)
 
 

@@ -75,7 +75,7 @@ class Prover:
         :param usual: the newest good backup, against which a sudden shrinking shows.
         """
         identity = self._identity()
-        backup = self._find(key)
+        backup = self._find(key, sha256)
         try:
             proof = self._prove(backup, identity, sha256, usual)
         except VerificationError as error:
@@ -95,11 +95,13 @@ class Prover:
             )
         return identity
 
-    def _find(self, key: str) -> Backup:
-        versions = [each for each in self.store.versions(key) if each.key == key + keys.MANIFEST]
-        if not versions or not keys.parse(key):
+    def _find(self, key: str, sha256: str) -> Backup:
+        """Return the backup at a key; of several manifests there, the one that is meant."""
+        there = [each for each in self.store.versions(key) if each.key == key + keys.MANIFEST]
+        found = [catalogue.read(self.store, each) for each in there] if keys.parse(key) else []
+        if not found:
             raise VerificationError(f"there is no backup at {key}: it has no manifest")
-        return catalogue.read(self.store, versions[0])
+        return next((backup for backup in found if backup.sha256 == sha256), found[0])
 
     def _prove(self, backup: Backup, identity: Identity, sha256: str, usual: Backup | None) -> Proof:
         began = time.monotonic()
@@ -140,7 +142,7 @@ class Prover:
             restored = time.monotonic()
             with target.session("backup compare") as session:
                 found = self._contents(session)
-                if differences := compare.differences(wanted.contents, found):
+                if differences := compare.differences(wanted.contents, found, scratch.NOT_COMPARED):
                     raise VerificationError(f"what was restored differs: {compare.told(differences)}")
                 indexes = scratch.check_indexes(session, self.limits.index_checks)
         return restored, indexes

@@ -25,8 +25,10 @@ FOLLOWED_EVERY_S = 0.5
 PREFIX = "verify_"
 RESTORE_SETTINGS = {"synchronous_commit": "off", "maintenance_work_mem": "256MB"}
 """Of the restoring sessions: the database is thrown away, and indexes are most of the work."""
-LEFT_OUT = ("COMMENT - EXTENSION ", "EVENT TRIGGER ", "COMMENT - EVENT TRIGGER ")
-"""Entries of an archive that only a superuser can restore."""
+LEFT_OUT = ("COMMENT - EXTENSION ", "EVENT TRIGGER ", "COMMENT - EVENT TRIGGER ", "DEFAULT ACL ")
+"""Entries of an archive that only a superuser, or the owner whom they name, can restore."""
+NOT_COMPARED = frozenset({"default privileges", "owner"})
+"""Kinds of the inventory that a restore here lacks therefore; they are in the archive, and in the fingerprint for a recovery."""
 
 
 @contextmanager
@@ -87,8 +89,6 @@ def make_roles(server: Login, names: Iterable[str]) -> None:
     They stay: the next restore needs the same ones, and of two at once none may take them from the other.
     """
     with server.session("backup roles") as session:
-        # So that we may act as the roles that we make: their default privileges are set by us.
-        session.execute("set createrole_self_grant = 'set, inherit'")
         for name in names:
             try:
                 session.execute(sql.SQL("create role {} nologin").format(sql.Identifier(name)))

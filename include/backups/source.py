@@ -42,10 +42,14 @@ class Server:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table: its quoted name, how many blocks it had when it was listed, and the statement that counts and hashes its rows."""
+    """A table: how many blocks it had when it was listed, and the statement that counts and hashes its rows.
+
+    :param root: quoted name of the table whose partition it is; its own if it is none.
+    """
 
     oid: int
     name: str
+    root: str
     has_rows: bool
     blocks: int
     hashing: str

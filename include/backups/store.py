@@ -14,7 +14,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from include.backups.manifest import Stored
-from include.errors import ConfigurationError, PermanentError, RefusedError, RunbookError, TransientError
+from include.errors import (
+    ConfigurationError,
+    PermanentError,
+    RefusedError,
+    RunbookError,
+    TransientError,
+    VerificationError,
+)
 from include.masking import one_line
 
 log = logging.getLogger(__name__)
@@ -27,7 +34,8 @@ TIMES_RESUMED = 5
 _REFUSED = frozenset({"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403", "AllAccessDisabled"})
 _EXPIRED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "RequestExpired"})
 _CHANGED = frozenset({"BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "InvalidDigest"})
-_GONE = frozenset({"NoSuchKey", "NoSuchVersion", "404", "NoSuchUpload"})
+_GONE = frozenset({"NoSuchKey", "NoSuchVersion", "404"})
+_WITHDRAWN = "NoSuchUpload"
 
 CONFIG = {
     "connect_timeout": 5,
@@ -159,7 +167,7 @@ class Store:
             yield
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
-            if gone_is_fine and code in _GONE:
+            if gone_is_fine and code in {*_GONE, _WITHDRAWN}:
                 return
             status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
             raise self._in_our_words(code, status, deed) from None
@@ -170,6 +178,12 @@ class Store:
 
     def _in_our_words(self, code: str, status: int, deed: str) -> RunbookError:
         said = f"the store refused to {deed} ({code})"
+        if code in _GONE:
+            return VerificationError(f"{said}: it is not there")
+        if code == _WITHDRAWN:
+            return TransientError(
+                f"{said}: somebody aborted the upload; is backup.leftovers_after_s shorter than it takes?"
+            )
         if code == "NoSuchBucket":
             return ConfigurationError(f"there is no bucket {self.bucket!r}; create it, or correct backup.bucket")
         if code in _REFUSED:

@@ -1,8 +1,9 @@
 -- Of which objects does the schema consist, and how is each defined? One row an object: kind, identity, hash of its definition.
 --
 -- PostgreSQL writes some expressions differently once they were dumped and restored: `('a'::varchar)::text` for `'a'::varchar`.
--- Therefore casts, parentheses and white space do not count in expressions; everything else does. Owners do not count either: a
--- test restore has one owner. What extensions brought is theirs and stands as one line each in backup_extensions.sql.
+-- Therefore casts, parentheses and white space do not count in expressions; everything else does. Owners stand by name and what they
+-- may do is left out: a test restore has one owner. What extensions brought is theirs and stands as one line each in
+-- backup_extensions.sql.
 with
 of_extensions as (
     select classid, objid from pg_depend where deptype = 'e'
@@ -137,16 +138,18 @@ objects (kind, name, definition) as (
         )
     from pg_default_acl a join pg_roles r on r.oid = a.defaclrole left join pg_namespace n on n.oid = a.defaclnamespace
     union all
-    select 'grants', g.kind || ' ' || g.name,
-        string_agg(concat_ws(' ', coalesce(o.rolname, 'PUBLIC'), x.privilege_type, x.is_grantable), ',' order by o.rolname, x.privilege_type)
+    select 'grants', g.kind || ' ' || g.name || ' to ' || coalesce(o.rolname, 'PUBLIC'),
+        string_agg(concat_ws(' ', x.privilege_type, x.is_grantable), ',' order by x.privilege_type)
     from grants g cross join lateral aclexplode(g.acl) x left join pg_roles o on o.oid = x.grantee
     where x.grantee <> g.owner
-    group by g.kind, g.name
+    group by g.kind, g.name, o.rolname
+    union all
+    select 'owner', kind || ' ' || name, (select rolname from pg_roles where oid = owner)::text from grants
 )
-select kind, name, md5(case
+select kind, name, case kind when 'owner' then definition else md5(case
     when kind in ('comment', 'function', 'grants', 'default privileges') then definition
     else regexp_replace(
         regexp_replace(definition, '::("[^"]*"|[a-z0-9_]+)(\.("[^"]*"|[a-z0-9_]+))?( varying| precision| with time zone| without time zone)?(\(\d+(,\d+)?\))?(\[\])*', '', 'g'),
         '[()\s]', '', 'g')
-end) as hash
+end) end as hash
 from objects

@@ -1,9 +1,11 @@
 -- Which tables hold rows that a dump copies, and which statement hashes them? Columns stand by name, an order that a restore keeps.
 -- Tables of extensions are theirs to fill; what is unlogged cannot be read on a standby. Partitioned tables hold no rows, but are
--- locked too.
+-- locked too. The rows of partitions count for the table that they are of (`root`): a restore sorts them in anew, and hashes of an
+-- enum, say, differ from server to server.
 select
     c.oid::int8 as oid,
     quote_ident(n.nspname) || '.' || quote_ident(c.relname) as name,
+    coalesce(quote_ident(rn.nspname) || '.' || quote_ident(r.relname), quote_ident(n.nspname) || '.' || quote_ident(c.relname)) as root,
     c.relkind = 'r' as has_rows,
     (pg_relation_size(c.oid) / current_setting('block_size')::int)::int8 as blocks,
     format(
@@ -15,6 +17,8 @@ select
     ) as hashing
 from pg_class c
 join pg_namespace n on n.oid = c.relnamespace
+left join pg_class r on r.oid = pg_partition_root(c.oid)
+left join pg_namespace rn on rn.oid = r.relnamespace
 where c.relkind in ('r', 'p')
     and c.relpersistence <> 't'
     and not (c.relpersistence = 'u' and pg_is_in_recovery())
