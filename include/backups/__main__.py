@@ -96,7 +96,7 @@ def line(backup: Backup) -> str:
     head = f"{backup.at.astimezone(UTC):%Y-%m-%d %H:%MZ} {backup.verdict.value:<9}"
     if not backup.manifest:
         return f"{head} {backup.key}  {backup.problem}"
-    said = f"{size(backup.manifest.stored_bytes):>8} {backup.manifest.rows:>12} rows"
+    said = f"{size(backup.manifest.stored_bytes):>8} {backup.manifest.facts.rows:>12} rows"
     mark = backup.mark
     proved = f"  restored and equal in {mark.rto_s:.0f} s" if mark and backup.is_good else ""
     return f"{head} {said} {backup.key}{proved}{f'  {mark.reason}' if mark and mark.reason else ''}"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from include.backups import keys, manifest
 from include.backups.manifest import Manifest, Previous
-from include.backups.store import Store, Version
+from include.backups.store import SMALL, Store, Version
 from include.errors import ConfigurationError, VerificationError
 
 READERS = 8
@@ -59,7 +61,7 @@ class Mark:
     def read(cls, tags: dict[str, str]) -> Mark | None:
         """Return the mark; None if there is none that we could have written."""
         try:
-            return cls(
+            mark = cls(
                 verdict=Verdict(tags["verdict"]),
                 at=datetime.fromisoformat(tags["at"]),
                 manifest=tags["manifest"],
@@ -70,6 +72,8 @@ class Mark:
             )
         except (KeyError, ValueError):
             return None
+        numbers = (mark.restore_s, mark.rto_s, mark.rpo_s)
+        return mark if mark.at.tzinfo and all(map(math.isfinite, numbers)) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,14 +158,19 @@ def look(store: Store, database: str, since: str = "") -> Catalogue:
     manifests = [each for each in found if each.key.endswith(f"/{keys.MANIFEST}")]
     with ThreadPoolExecutor(READERS) as pool:
         backups = list(pool.map(lambda version: read(store, version), manifests))
-    return Catalogue(backups=_one_each(backups), unfinished=_without(manifests, found))
+    return Catalogue(backups=one_each(backups), unfinished=_without(manifests, found))
 
 
 def read(store: Store, version: Version) -> Backup:
     """Return what one version of a manifest says, and what was found out about it."""
     key = version.key.removesuffix(keys.MANIFEST)
+    known: dict[str, Any] = {"key": key, "version_id": version.id, "stored_at": version.stored_at}
+    if version.bytes > SMALL:
+        return Backup(
+            **known, sha256="", problem=f"the manifest of {key} has {version.bytes} bytes: it is none of ours"
+        )
     text = store.get(version.key, version.id)
-    seen = Backup(key=key, version_id=version.id, stored_at=version.stored_at, sha256=manifest.sha256(text))
+    seen = Backup(**known, sha256=manifest.sha256(text))
     try:
         whole = manifest.read(text, key)
     except VerificationError as error:
@@ -169,7 +178,7 @@ def read(store: Store, version: Version) -> Backup:
     return Backup(**{**vars(seen), "manifest": whole, "mark": Mark.read(store.tags(version.key, version.id))})
 
 
-def _one_each(backups: Iterable[Backup]) -> list[Backup]:
+def one_each(backups: Iterable[Backup]) -> list[Backup]:
     """Return one backup a key, the best: what somebody wrote over a good one does not hide it."""
     best: dict[str, Backup] = {}
     for backup in sorted(backups, key=lambda each: (not each.is_good, not each.manifest, each.stored_at)):

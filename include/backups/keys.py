@@ -10,7 +10,8 @@ KIND = "database"
 DUMP, FINGERPRINT, GLOBALS, MANIFEST = "dump.age", "fingerprint.age", "globals.age", "manifest.json"
 
 _GRAMMAR = re.compile(
-    r"backups/(?P<kind>[a-z]+)/(?P<database>[\w.-]+)/(?P<at>\d{4}/\d\d/\d\d/\d{6}Z)-(?P<op>[0-9a-f]{8})-(?P<attempt>\d+)/"
+    r"backups/(?P<kind>[a-z]+)/(?P<database>[\w.-]+)/(?P<at>\d{4}/\d\d/\d\d/\d{6}Z)-(?P<op>[0-9a-f]{8})-(?P<attempt>[1-9]\d*)/",
+    re.ASCII,
 )
 _AT = "%Y/%m/%d/%H%M%SZ"
 

@@ -107,5 +107,7 @@ def _escaped(password: str) -> str:
 
 def hang_up(session: Session) -> None:
     """End a session from another thread, even one that waits for a server which will never answer."""
-    with suppress(OSError), socket.socket(fileno=os.dup(session.fileno())) as line:
+    import psycopg
+
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(session.fileno())) as line:
         line.shutdown(socket.SHUT_RDWR)

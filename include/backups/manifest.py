@@ -20,12 +20,21 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Previous(Record):
+    """The manifest before this one: a chain that shows if one was taken out or changed."""
+
+    key: str
+    sha256: str
+
+
 class Facts(Record):
     """What a backup is of; stands in the manifest in clear and once more in the sealed fingerprint, and both must be equal.
 
     :param key: where it lies.
+    :param previous: the manifest before it; None if there was none, or if it could not be seen.
     :param snapshot: name of the exported snapshot that dump and fingerprint read.
     :param last_commit_at: of the newest transaction in it; None if the server does not track commit times.
+    :param rows: of all tables together, so that a backup which is suddenly small shows.
     :param part_bytes: size of each part of the upload but the last.
     :param recipients: age public keys by name; each opens the backup alone.
     """
@@ -39,13 +48,21 @@ class Facts(Record):
     snapshot: str
     lsn: str
     taken_at: AwareDatetime
+    finished_at: AwareDatetime
     last_commit_at: AwareDatetime | None
     database_bytes: int
     tables: int
+    rows: int
     dump_version: str
     code_version: str
     part_bytes: int
     recipients: Mapping[str, str]
+    previous: Previous | None
+
+    @property
+    def took_s(self) -> float:
+        """From the snapshot to the end of reading, both by the database's clock."""
+        return (self.finished_at - self.taken_at).total_seconds()
 
 
 class Stored(Record):
@@ -62,36 +79,20 @@ class Stored(Record):
     plain_sha256: str
 
 
-class Previous(Record):
-    """The manifest before this one: a chain that shows if one was taken out or changed."""
-
-    key: str
-    sha256: str
-
-
 class Manifest(Record):
     """All that the bucket says in clear about a backup.
 
-    :param rows: of all tables together, so that a backup which is suddenly small shows.
     :param objects: by the end of their key.
     """
 
     format: Literal[1]
     facts: Facts
-    rows: int
     objects: Mapping[str, Stored]
-    previous: Previous | None
-    finished_at: AwareDatetime
 
     @property
     def stored_bytes(self) -> int:
         """Of all objects together."""
         return sum(stored.bytes for stored in self.objects.values())
-
-    @property
-    def took_s(self) -> float:
-        """From the snapshot to the manifest, both by the database's clock."""
-        return (self.finished_at - self.facts.taken_at).total_seconds()
 
 
 def render(manifest: Manifest) -> bytes:
@@ -106,11 +107,12 @@ def read(text: bytes, key: str) -> Manifest:
         outer = json.loads(text)
         body, said = outer["manifest"], outer["sha256"]
         version = body["format"]
-    except (ValueError, KeyError, TypeError):
+        json.dumps(outer, ensure_ascii=False).encode()  # half characters could not even be shown
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise VerificationError(f"the manifest of {key} is torn: it is not the JSON that we write") from None
     if version != FORMAT:
         raise VerificationError(f"the manifest of {key} has format {str(version)[:20]!r}; this code reads {FORMAT}")
-    if text != _canonical(outer) or sha256(_canonical(body)) != said:
+    if text != _canonical({"manifest": body, "sha256": said}) or sha256(_canonical(body)) != said:
         raise VerificationError(f"the manifest of {key} was changed after it was written: its checksum does not match")
     return _of_this_key(_validated(body, key), key)
 

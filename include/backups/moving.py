@@ -62,6 +62,7 @@ class Job:
     def __init__(self, flow: Flow, deed: Callable[[], None]) -> None:
         self.flow, self.deed = flow, deed
         self.error: BaseException | None = None
+        self.failed_at = 0.0
         # A copy of the context, so that what the caller bound to its log lines is bound in the thread too.
         self.thread = Thread(target=copy_context().run, args=(self._run,), name=flow.what, daemon=True)
 
@@ -69,7 +70,7 @@ class Job:
         try:
             self.deed()
         except BaseException as error:  # noqa: BLE001 - it is raised where the caller waits
-            self.error = error
+            self.error, self.failed_at = error, time.monotonic()
 
     @property
     def runs(self) -> bool:
@@ -87,9 +88,11 @@ def run(jobs: Sequence[Job], *, stall_s: float, progress_s: float, stop: Callabl
     try:
         _watch(jobs, stall_s, progress_s)
     except BaseException:
-        stop()
-        for job in jobs:
-            job.thread.join(LEFT_BEHIND_AFTER_S)
+        try:
+            stop()
+        finally:
+            for job in jobs:
+                job.thread.join(LEFT_BEHIND_AFTER_S)
         raise
 
 
@@ -111,7 +114,7 @@ def _watch(jobs: Sequence[Job], stall_s: float, progress_s: float) -> None:
 
 
 def _raise_first(jobs: Sequence[Job]) -> None:
-    for job in jobs:
+    for job in sorted(jobs, key=lambda job: job.failed_at):
         if job.error:
             raise job.error
 
@@ -136,7 +139,7 @@ class Tap:
 def size(count: float) -> str:
     """Return `12.3 MB`."""
     for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
+        if count < 999.5:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} TB"

@@ -19,8 +19,9 @@ from include.errors import ConfigurationError, PermanentError, RefusedError, Run
 from include.masking import one_line
 
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)\S*")
-_COMPLAINT = re.compile(r"^pg_\w+: (?:error|fatal|detail): (.+)$|^ERROR: +(.+)$", re.MULTILINE)
-_DATA = re.compile(r": \".*\"|=\(.*\)")
+_COMPLAINT = re.compile(r"^(?:pg_\w+: (?:error|fatal|detail|hint)|ERROR|FATAL|HINT): +(.+)$", re.MULTILINE)
+"""The lines in which a program complains; others hold the row, the statement, and what they are continued by."""
+_DATA = re.compile(r"(?<=: )\".*|(?<=value )\".*\"|(?<==)\(.*\)")
 """What a server quotes of a row in its complaint: no row may reach a log."""
 _LATER = (
     "server closed the connection",
@@ -31,14 +32,15 @@ _LATER = (
     "terminating connection",
     "could not receive data",
     "could not send",
-    "canceling statement due to lock timeout",
+    "canceling statement due to",  # a lock, a standby that moves on, a person
+    "worker process died unexpectedly",
     "no COPY in progress",
     "lost synchronization",
     "the database system is",
 )
 _CHANGED_UNDER_US = ("does not exist", "cache lookup failed", "deadlock detected", "could not open relation")
 """How a dump says that a table was dropped while it was read; its login was proved a moment before."""
-_NO_ROOM = ("No space left", "could not extend file", "out of memory", "max_locks_per_transaction", "disk quota")
+_NO_ROOM = ("No space left", "could not extend file", "out of memory", "max_locks_per_transaction", "Disk quota")
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,13 @@ class Programs:
 
     def version(self, name: str) -> tuple[str, int]:
         """Return what it says of itself, `pg_dump (PostgreSQL) 17.2`, and its major version."""
-        said = subprocess.run(
-            [self.path(name), "--version"], capture_output=True, text=True, check=False
-        ).stdout.strip()
+        command = [self.path(name), "--version"]
+        try:
+            said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+        except OSError as error:
+            raise ConfigurationError(f"{command[0]} does not run ({error.strerror}); correct backup.programs") from None
         if not (found := _VERSION.search(said)):
-            raise ConfigurationError(f"{self.path(name)} does not say its version; correct backup.programs")
+            raise ConfigurationError(f"{command[0]} does not say its version; correct backup.programs")
         return said, int(found[1])
 
 
@@ -100,10 +104,12 @@ class Running:
 
 def failure(name: str, code: int, said: str) -> RunbookError:
     """Return the error that a program's end stands for: its own first complaint, without what it quotes of a row."""
-    found = _COMPLAINT.search(said)
-    complaint = _DATA.sub(": …", found[1] or found[2]) if found else "it gave no reason"
+    complaints = _COMPLAINT.findall(said)
     ended = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
-    return _kind(name, said)(f"{name} {ended}: {one_line(complaint, 200)}")
+    if not complaints:
+        return (TransientError if code < 0 else PermanentError)(f"{name} {ended}: it gave no reason")
+    first = one_line(_DATA.sub('"…"', complaints[0]), 200)
+    return _kind(name, "\n".join(complaints))(f"{name} {ended}: {first}")
 
 
 def _kind(name: str, said: str) -> type[RunbookError]:

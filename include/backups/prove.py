@@ -7,6 +7,7 @@ does not answer) says nothing about the backup: it stays unproved, which is not 
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from include.backups.login import Session
 
 log = logging.getLogger(__name__)
+
+_MADE = re.compile(r'^CREATE ROLE ("(?:[^"]|"")+"|[^";]+);$', re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +104,7 @@ class Prover:
         found = [catalogue.read(self.store, each) for each in there] if keys.parse(key) else []
         if not found:
             raise VerificationError(f"there is no backup at {key}: it has no manifest")
-        return next((backup for backup in found if backup.sha256 == sha256), found[0])
+        return next((backup for backup in found if backup.sha256 == sha256), catalogue.one_each(found)[0])
 
     def _prove(self, backup: Backup, identity: Identity, sha256: str, usual: Backup | None) -> Proof:
         began = time.monotonic()
@@ -197,32 +200,35 @@ def _believed(backup: Backup, sha256: str) -> Manifest:
 
 def refuse(manifest: Manifest, wanted: Fingerprint, limits: BackupLimits, usual: Backup | None) -> None:
     """Raise VerificationError if the backup cannot be the one of this database, before anything is restored."""
-    facts, rows = manifest.facts, wanted.contents.rows
-    if facts != wanted.facts or manifest.rows != rows:
+    facts, rows = manifest.facts, manifest.facts.rows
+    if facts != wanted.facts or wanted.contents.rows != rows:
         raise VerificationError("what its manifest says is not what was sealed with it")
     if facts.database != limits.database:
         raise VerificationError(f"it is of database {facts.database}, not {limits.database}")
     if not wanted.contents.tables:
         raise VerificationError("it holds no table")
-    if not usual or not usual.manifest or usual.key == facts.key:
-        return
-    expected = limits.system_identifier or usual.manifest.facts.system_identifier
+    before = usual.manifest.facts if usual and usual.manifest and usual.key != facts.key else None
+    expected = limits.system_identifier or (before.system_identifier if before else facts.system_identifier)
     if facts.system_identifier != expected:
         raise VerificationError(
             f"it is of cluster {facts.system_identifier}, not {expected} (backup.system_identifier)"
         )
-    if rows < usual.manifest.rows * (1 - limits.shrink_critical_percent / 100):
+    if before and 100 * (before.rows - rows) > limits.shrink_critical_percent * before.rows:
         raise VerificationError(
-            f"it holds {rows} rows, the newest good one {usual.manifest.rows}: more than {limits.shrink_critical_percent:g} %"
-            " are gone (backup.shrink_critical_percent)"
+            f"it holds {rows} rows, the newest good one {before.rows}: more than {limits.shrink_critical_percent:g} % are"
+            " gone (backup.shrink_critical_percent)"
         )
 
 
 def _roles_in(globals_: bytes, wanted: Fingerprint) -> None:
     """Every role of the fingerprint is made by the globals."""
-    made = {line.split(b" ROLE ")[1].rstrip(b";") for line in globals_.splitlines() if line.startswith(b"CREATE ROLE ")}
-    if len(made) != len(wanted.roles):
-        raise VerificationError(f"its globals make {len(made)} roles of {len(wanted.roles)}")
+    made = {_unquoted(name) for name in _MADE.findall(globals_.decode())}
+    if missing := sorted(wanted.roles.keys() - made):
+        raise VerificationError(f"its globals lack the role {missing[0]}")
+
+
+def _unquoted(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 
 def _now() -> datetime:
@@ -234,6 +240,6 @@ def told(proof: Proof) -> str:
     manifest = proof.backup.manifest
     assert manifest  # it was proved
     return (
-        f"{manifest.facts.tables} tables, {manifest.rows} rows, {size(manifest.stored_bytes)} stored: fetched in"
+        f"{manifest.facts.tables} tables, {manifest.facts.rows} rows, {size(manifest.stored_bytes)} stored: fetched in"
         f" {proof.fetch_s:.1f} s, restored in {proof.restore_s:.1f} s, equal after {proof.rto_s:.1f} s"
     )

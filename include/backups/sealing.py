@@ -33,12 +33,13 @@ class Sink(Protocol):
 
 def recipients(named: Mapping[str, str]) -> list[Recipient]:
     """Return the keys to seal to; ConfigurationError names the setting if one is no age recipient, or if they are too few."""
-    if len(set(named.values())) < RECIPIENTS_MIN:
+    found = {str(recipient): recipient for recipient in (_recipient(name, text) for name, text in named.items())}
+    if len(found) < RECIPIENTS_MIN:
         raise ConfigurationError(
-            f"backup.recipients names {len(set(named.values()))} age recipients and {RECIPIENTS_MIN} are the least: one lost"
-            " key must not lose every backup; add another public key to OPS_BACKUP__RECIPIENTS"
+            f"backup.recipients names {len(found)} age recipients and {RECIPIENTS_MIN} are the least: one lost key must not"
+            " lose every backup; add another public key to OPS_BACKUP__RECIPIENTS"
         )
-    return [_recipient(name, text) for name, text in named.items()]
+    return list(found.values())
 
 
 def _recipient(name: str, text: str) -> Recipient:
@@ -56,7 +57,7 @@ def _recipient(name: str, text: str) -> Recipient:
 
 def _shown(text: str) -> str:
     # Whoever pastes the wrong half of a key pair here must not find it in a log.
-    return "a private key: make a new one" if text.upper().startswith("AGE-SECRET") else repr(text[:20])
+    return "a private key: make a new one" if "AGE-SECRET" in text.upper() else repr(text[:20])
 
 
 def identity(text: str, where: str) -> Identity:
@@ -106,7 +107,7 @@ class _Watched:
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def read(self, size: int = -1) -> bytes:
         with self._keeping():
@@ -126,6 +127,6 @@ class _Watched:
     def _keeping(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:
+        except BaseException as error:  # a time-out of the task is one, too, and says nothing about the backup
             self.error = error
             raise

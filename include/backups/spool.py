@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from include.backups.moving import size
@@ -25,9 +24,11 @@ def folder(root: Path, name: str, *, needed_bytes: int, reserve_bytes: int) -> I
     _open_root(root)
     _refuse_full(root, needed_bytes, reserve_bytes)
     place = root / name
-    place.mkdir(mode=0o700)
     try:
-        with _held(place), _room(root):
+        with ExitStack() as held:
+            with _locked(root):  # a sweep in between would find a folder that nobody holds
+                place.mkdir(mode=0o700)
+                held.enter_context(_locked(place))
             yield place
     finally:
         shutil.rmtree(place, ignore_errors=True)
@@ -51,19 +52,20 @@ def _refuse_full(root: Path, needed_bytes: int, reserve_bytes: int) -> None:
 
 
 @contextmanager
-def _room(root: Path) -> Iterator[None]:
+def room(place: Path) -> Iterator[None]:
+    """Turn a disk that is full while something is written there into RefusedError."""
     try:
         yield
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise
         raise RefusedError(
-            f"the spool {root} is full; what was in it is removed; free some space, or set backup.spool to another disk"
+            f"the spool {place.parent} is full; what we wrote is removed; free some space, or set backup.spool to another disk"
         ) from None
 
 
 @contextmanager
-def _held(place: Path) -> Iterator[None]:
+def _locked(place: Path) -> Iterator[None]:
     """Hold a lock that the kernel gives back when this process dies, however it does."""
     with (place / LOCK).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -72,28 +74,21 @@ def _held(place: Path) -> Iterator[None]:
 
 def sweep(root: Path) -> list[str]:
     """Remove the folders whose process is dead, and return their names."""
-    return [place.name for place in sorted(root.glob("*")) if _removed(place)]
+    if not root.is_dir():
+        return []
+    with _locked(root):
+        return [place.name for place in sorted(root.iterdir()) if place.is_dir() and _is_dead(place) and _gone(place)]
 
 
-def _removed(place: Path) -> bool:
+def _is_dead(place: Path) -> bool:
     try:
-        file = os.open(place / LOCK, os.O_RDWR)
-    except FileNotFoundError:  # killed between making the folder and locking it, or it is being made right now
-        return False if _is_fresh(place) else _gone(place)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with (place / LOCK).open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    else:
-        return _gone(place)
-    finally:
-        os.close(file)
-
-
-def _is_fresh(place: Path) -> bool:
-    import time
-
-    return time.time() - place.stat().st_mtime < 60
+    except FileNotFoundError:  # killed before it had one
+        return True
+    return True
 
 
 def _gone(place: Path) -> bool:

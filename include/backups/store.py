@@ -28,14 +28,37 @@ log = logging.getLogger(__name__)
 
 SENDERS = 3
 """Parts on their way at once: enough to hide the store's latency; each holds its bytes in memory."""
+SMALL = 64 << 20
+"""Bytes of an object that is read into memory, at most."""
 TIMES_RESUMED = 5
 """How often one download goes on where its connection broke."""
 
-_REFUSED = frozenset({"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403", "AllAccessDisabled"})
-_EXPIRED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "RequestExpired"})
-_CHANGED = frozenset({"BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "InvalidDigest"})
 _GONE = frozenset({"NoSuchKey", "NoSuchVersion", "404"})
 _WITHDRAWN = "NoSuchUpload"
+_LATER = frozenset({"SlowDown", "RequestTimeout", "InternalError", "OperationAborted"})
+_MEANT: Mapping[str, tuple[type[RunbookError], str]] = {
+    **dict.fromkeys(_GONE, (VerificationError, "it is not there")),
+    _WITHDRAWN: (TransientError, "somebody aborted the upload; is backup.leftovers_after_s shorter than it takes?"),
+    "NoSuchBucket": (ConfigurationError, "there is no bucket {bucket!r}; create it, or correct backup.bucket"),
+    **dict.fromkeys(
+        ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403", "AllAccessDisabled"),
+        (ConfigurationError, "{who} lacks the right, or its keys are wrong; see deploy/s3"),
+    ),
+    **dict.fromkeys(
+        ("ExpiredToken", "InvalidToken", "TokenRefreshRequired", "RequestExpired"),
+        (ConfigurationError, "the credentials of {who} have expired; renew them"),
+    ),
+    "RequestTimeTooSkewed": (ConfigurationError, "this machine's clock is wrong; set it by NTP"),
+    **dict.fromkeys(
+        ("PreconditionFailed", "ConditionalRequestConflict"),
+        (RefusedError, "that key is taken, and no backup is ever written over another"),
+    ),
+    **dict.fromkeys(
+        ("BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "InvalidDigest"),
+        (TransientError, "what arrived is not what was sent; nothing of it was kept"),
+    ),
+}
+"""What a code of the store means for a backup, and what to do."""
 
 CONFIG = {
     "connect_timeout": 5,
@@ -43,6 +66,7 @@ CONFIG = {
     "retries": {"mode": "standard", "total_max_attempts": 4},
     "max_pool_connections": 10,
     "request_checksum_calculation": "when_required",  # we say which, and where
+    "response_checksum_validation": "when_required",  # the manifest says more
 }
 """For `botocore.config.Config`: a store that is silent is given up before a stream counts as standing still."""
 
@@ -77,21 +101,26 @@ class Store:
     def __init__(self, client: Any, bucket: str, *, who: str) -> None:
         self.client, self.bucket, self.who = client, bucket, who
 
-    def put(self, key: str, data: bytes) -> Version:
-        """Store a small object under a key that is not taken; the store checks its SHA-256 before it takes it."""
+    def put(self, key: str, data: bytes, *, once: bool = False) -> Version:
+        """Store a small object; the store checks its SHA-256 before it takes it.
+
+        :param once: RefusedError if something has that key.
+        """
+        condition = {"IfNoneMatch": "*"} if once else {}
         with self.explained(f"write {key}"):
             answer = self.client.put_object(
-                Bucket=self.bucket, Key=key, Body=data, ChecksumSHA256=_base64_sha256(data), IfNoneMatch="*"
+                Bucket=self.bucket, Key=key, Body=data, ChecksumSHA256=_base64_sha256(data), **condition
             )
         version_id = str(answer.get("VersionId", ""))
         return Version(key=key, id=version_id, bytes=len(data), stored_at=datetime.now(UTC), is_latest=True)
 
-    def get(self, key: str, version_id: str, *, limit: int = 64 << 20) -> bytes:
+    def get(self, key: str, version_id: str, *, limit: int = SMALL) -> bytes:
         """Return a small object whole."""
-        reader = self.open(key, version_id)
-        content = reader.read(limit + 1)
-        if len(content) > limit:
-            raise PermanentError(f"{key} is larger than {limit} bytes, which none of ours is")
+        reader, content = self.open(key, version_id), b""
+        while data := reader.read(limit + 1):
+            content += data
+            if len(content) > limit:
+                raise PermanentError(f"{key} is larger than {limit} bytes, which none of ours is")
         return content
 
     def open(self, key: str, version_id: str) -> Download:
@@ -161,7 +190,7 @@ class Store:
     @contextmanager
     def explained(self, deed: str, *, gone_is_fine: bool = False) -> Iterator[None]:
         """Turn what the client raises into an error of ours that says what was tried."""
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
         try:
             yield
@@ -171,34 +200,20 @@ class Store:
                 return
             status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
             raise self._in_our_words(code, status, deed) from None
+        except NoCredentialsError:
+            raise ConfigurationError(f"{self.who} has no credentials for the store; give it an access key") from None
         except BotoCoreError as error:
             raise TransientError(
                 f"the store did not answer when asked to {deed} ({one_line(str(error), 160)})"
             ) from None
 
     def _in_our_words(self, code: str, status: int, deed: str) -> RunbookError:
-        said = f"the store refused to {deed} ({code})"
-        if code in _GONE:
-            return VerificationError(f"{said}: it is not there")
-        if code == _WITHDRAWN:
-            return TransientError(
-                f"{said}: somebody aborted the upload; is backup.leftovers_after_s shorter than it takes?"
-            )
-        if code == "NoSuchBucket":
-            return ConfigurationError(f"there is no bucket {self.bucket!r}; create it, or correct backup.bucket")
-        if code in _REFUSED:
-            return ConfigurationError(f"{said}: {self.who} lacks the right or its keys are wrong; see deploy/s3")
-        if code in _EXPIRED:
-            return ConfigurationError(f"{said}: the credentials of {self.who} have expired; renew them")
-        if code == "RequestTimeTooSkewed":
-            return ConfigurationError(f"{said}: this machine's clock is wrong; set it by NTP")
-        if code in {"PreconditionFailed", "ConditionalRequestConflict"}:
-            return RefusedError(f"{said}: that key is taken, and no backup is ever written over another")
-        if code in _CHANGED:
-            return TransientError(f"{said}: what arrived is not what was sent; nothing of it was kept")
-        if status >= 500 or status == 429 or code in {"SlowDown", "RequestTimeout", "InternalError"}:
+        if code in _MEANT:
+            kind, meaning = _MEANT[code]
+            return kind(f"the store refused to {deed} ({code}): {meaning.format(bucket=self.bucket, who=self.who)}")
+        if (status >= 500 and status != 501) or status == 429 or code in _LATER:
             return TransientError(f"the store said {code}, later, when asked to {deed}")
-        return PermanentError(said)
+        return PermanentError(f"the store refused to {deed} ({code})")
 
 
 class Upload:
@@ -303,12 +318,14 @@ class Download:
 
     def read(self, size: int = -1) -> bytes:
         """Return up to `size` bytes; none at the end."""
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError
         from urllib3.exceptions import HTTPError
 
         while True:
             try:
                 data: bytes = self._body.read(size if size >= 0 else None)
+            except FlexibleChecksumError:
+                raise TransientError(f"what arrived of {self.key} is not what the store has") from None
             except (BotoCoreError, ClientError, HTTPError, OSError) as error:
                 self._resume(error)
                 continue
@@ -333,6 +350,8 @@ class Download:
         which = {"VersionId": self.version_id} if self.version_id else {}
         with self.store.explained(f"read {self.key}"):
             answer = self.store.client.get_object(Bucket=self.store.bucket, Key=self.key, **which, **wanted)
+        if offset and not str(answer.get("ContentRange", "")).startswith(f"bytes {offset}-"):
+            raise PermanentError(f"the store cannot go on with {self.key} where it broke")
         self._size = offset + int(answer["ContentLength"])
         return answer["Body"]
 

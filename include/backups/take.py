@@ -20,6 +20,7 @@ from include.backups.moving import Flow, Job, Tap, size
 from include.backups.programs import Programs, Running, running
 from include.backups.source import Server, Snapshot
 from include.backups.store import Store, Upload
+from include.errors import RefusedError
 from include.settings import BackupLimits
 
 if TYPE_CHECKING:
@@ -85,26 +86,17 @@ class Taker:
         key = keys.fresh(self.limits.database, server.now, request.op_id, request.attempt)
         part_bytes = max(PART_BYTES_MIN, -(-server.database_bytes // PARTS_MAX))
         with Upload(self.store, key + keys.DUMP, part_bytes) as upload, source.snapshot(self.login) as moment:
-            facts = self._facts(server, moment, request, key=key, dump_version=dump_version, part_bytes=part_bytes)
-            log.info("%s: %d tables at %s, snapshot %s", key, facts.tables, facts.taken_at, facts.snapshot)
+            log.info("%s: %d tables at %s, snapshot %s", key, len(moment.tables), moment.taken_at, moment.name)
             dump, contents = self._read_side_by_side(moment, upload, to, request.usual_bytes)
+            known = {"key": key, "dump_version": dump_version, "part_bytes": part_bytes, "rows": contents.rows}
+            facts = self._facts(server, moment, request, finished_at=source.look(moment.session).now, **known)
             whole = _fingerprint(facts, contents, moment.session)
-            finished_at = source.look(moment.session).now
         objects = {
             keys.DUMP: dump,
             keys.FINGERPRINT: self._put_sealed(key + keys.FINGERPRINT, fingerprint.render(whole), to),
             keys.GLOBALS: self._put_sealed(key + keys.GLOBALS, self._globals(), to),
         }
-        return self._finish(
-            Manifest(
-                format=1,
-                facts=facts,
-                rows=whole.contents.rows,
-                objects=objects,
-                previous=request.previous,
-                finished_at=finished_at,
-            )
-        )
+        return self._finish(Manifest(format=1, facts=facts, objects=objects))
 
     @property
     def _programs(self) -> Programs:
@@ -125,6 +117,7 @@ class Taker:
             tables=len(moment.tables),
             code_version=request.code_version,
             recipients=self.limits.recipients,
+            previous=request.previous,
             **known,
         )
 
@@ -181,8 +174,12 @@ class Taker:
 
     def _finish(self, done: Manifest) -> Taken:
         text = manifest.render(done)
-        self.store.put(done.facts.key + keys.MANIFEST, text)
-        log.info("%s: %s stored in %.1f s, not proved yet", done.facts.key, size(done.stored_bytes), done.took_s)
+        try:
+            self.store.put(done.facts.key + keys.MANIFEST, text, once=True)
+        except RefusedError as error:
+            # The key is ours alone: an answer was lost and the client sent it again. The prover asks for exactly these bytes.
+            log.warning("a manifest stands there already, most likely this one: %s", error)
+        log.info("%s: %s stored in %.1f s, not proved yet", done.facts.key, size(done.stored_bytes), done.facts.took_s)
         return Taken(manifest=done, sha256=manifest.sha256(text))
 
 

@@ -60,7 +60,8 @@ def _nights(found: Catalogue, limits: BackupLimits, now: datetime) -> Finding:
 def _chain(found: Catalogue, limits: BackupLimits) -> Finding:
     """Each manifest names the hash of the one before; one that reads otherwise today was changed."""
     known = {backup.key: backup.sha256 for backup in found.backups}
-    previous = [backup.manifest.previous for backup in found.backups if backup.manifest and backup.manifest.previous]
+    facts = [backup.manifest.facts for backup in found.backups if backup.manifest]
+    previous = [each.previous for each in facts if each.previous]
     if changed := [each.key for each in previous if known.get(each.key, each.sha256) != each.sha256]:
         said = f"the manifest of {changed[0]} is not the one that the next backup saw"
         return _of(limits, "chain", Severity.CRITICAL, said, changed=changed)

@@ -144,11 +144,11 @@ class TakeBackupOperator(BackupOperator):
         yield self.found(
             "B-04",
             self.failed,
-            f"{facts.tables} tables, {manifest.rows} rows of one snapshot at {facts.taken_at:%H:%M:%S} UTC, sealed to"
-            f" {', '.join(sorted(facts.recipients))} in {manifest.took_s:.1f} s",
-            value=round(manifest.took_s, 2),
+            f"{facts.tables} tables, {facts.rows} rows of one snapshot at {facts.taken_at:%H:%M:%S} UTC, sealed to"
+            f" {', '.join(sorted(facts.recipients))} in {facts.took_s:.1f} s",
+            value=round(facts.took_s, 2),
             unit="s",
-            n=manifest.rows,
+            n=facts.rows,
             **facts.model_dump(mode="json"),
         )
         yield self.found(
