@@ -8,6 +8,15 @@ ARG CODE_VERSION=unknown
 ENV PYTHONPATH=/opt/airflow \
     PYTHONDONTWRITEBYTECODE= \
     OPS_CODE_VERSION=${CODE_VERSION}
+# pg_dump must not be older than the server, and Debian's own is: PostgreSQL's packages bring the one that is asked for.
+ARG POSTGRESQL_MAJOR=17
+USER root
+RUN apt-get update && apt-get install --yes --no-install-recommends postgresql-common ca-certificates \
+    && /usr/share/postgresql-common/pgdg/apt.postgresql.org.sh -y \
+    && apt-get install --yes --no-install-recommends postgresql-client-${POSTGRESQL_MAJOR} \
+    && rm -rf /var/lib/apt/lists/*
+USER airflow
+ENV OPS_BACKUP__PROGRAMS=/usr/lib/postgresql/${POSTGRESQL_MAJOR}/bin
 COPY requirements.txt ./
 RUN pip install --no-cache-dir --require-hashes --requirement requirements.txt
 COPY dags/ dags/

@@ -12,10 +12,15 @@ from tests.proof import commit, machine
 
 def options(description: str | None) -> argparse.Namespace:
     """Return `json` and `runs`."""
+    return parser(description).parse_args()
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """Return what reads these two, for a benchmark that has options of its own."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     parser.add_argument("--runs", type=int, default=5, help="how often to measure; the median counts")
-    return parser.parse_args()
+    return parser
 
 
 def finish(name: str, *, ratios: Mapping[str, float], figures: Mapping[str, float], as_json: bool) -> None:

@@ -75,11 +75,14 @@ class Site:
         """Return the loopback address of a component: `http://127.0.0.1:28090`."""
         return f"{scheme}://127.0.0.1:{self.ports[name]}"
 
-    def secret(self, name: str, make: Callable[[], str] = secrets.token_urlsafe) -> str:
-        """Return the password of that name, made at random the first time, kept in a file that only we read."""
+    def secret(self, name: str, make: Callable[[], str] | None = None) -> str:
+        """Return the password of that name, made at random the first time, kept in a file that only we read.
+
+        :param make: for a secret of another form than a password.
+        """
         path = self.folder("secrets") / name
         if not path.exists():
-            _write_once(path, make())
+            _write_once(path, make() if make else secrets.token_urlsafe(24))
         return path.read_text()
 
 

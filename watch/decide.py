@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 from croniter import croniter
 
+from include.backups import keys
+from include.backups.catalogue import Backup, Verdict
 from watch.expected import ExpectedRun
 
 AHEAD = timedelta(hours=3)
@@ -70,6 +72,21 @@ def judge_all(
 ) -> list[Judgement]:
     """Judge each run by its own evidence."""
     return [judge(run, evidence.get(run.dag_id), expected_since=expected_since[run.dag_id], now=now) for run in runs]
+
+
+def newest_good(backups: Iterable[Backup], *, until: datetime) -> Backup | None:
+    """Return the good backup with the newest snapshot; one from later than `until` has a wrong clock and proves nothing."""
+    return max((each for each in backups if each.is_good and each.at <= until), key=lambda each: each.at, default=None)
+
+
+def count_bad(backups: Iterable[Backup]) -> int:
+    """Count those that were compared and differ, or whose manifest is torn; one that nobody looked at is neither."""
+    return sum(each.verdict is Verdict.BAD for each in backups)
+
+
+def keys_since(database: str, moment: datetime) -> str:
+    """Return what sorts before the keys of all backups from that moment on, and behind those before it."""
+    return f"{keys.prefix(database)}{moment.astimezone(UTC):%Y/%m/%d/%H%M%S}"
 
 
 def components_up(health: Mapping[str, Any] | None) -> dict[str, bool]:

@@ -8,7 +8,16 @@ from zoneinfo import ZoneInfo
 
 import yaml
 from croniter import croniter
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from include import settings as policy
 from include.errors import ConfigurationError
@@ -27,8 +36,20 @@ def _named_in_the_settings(zone: str) -> str:
     return getattr(policy.load(), ZONES[zone]) if zone in ZONES else zone
 
 
+def _only_of_a_backup(database: str, info: ValidationInfo) -> str:
+    proof = info.data.get("proof")
+    if proof == "good_backup" and not database:
+        raise ValueError("the proof good_backup needs the name of the database")
+    if proof == "evidence" and database:
+        raise ValueError("the proof evidence has no database; only good_backup has")
+    return database
+
+
 class ExpectedRun(BaseModel):
-    """One DAG that must leave proof of a run within `grace_minutes` of each slot."""
+    """One DAG that must leave proof of a run within `grace_minutes` of each slot.
+
+    :param database: whose backup is the proof.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,7 +57,10 @@ class ExpectedRun(BaseModel):
     cron: Annotated[str, AfterValidator(_known_cron)]
     zone: Annotated[policy.TimeZoneName, BeforeValidator(_named_in_the_settings)]
     grace_minutes: Annotated[float, Field(gt=0, le=24 * 60)]
-    proof: Literal["evidence"]
+    proof: Literal["evidence", "good_backup"]
+    database: Annotated[
+        str, Field(pattern=r"^[\w.-]{0,63}$", validate_default=True), AfterValidator(_only_of_a_backup)
+    ] = ""
 
     @property
     def tz(self) -> ZoneInfo:

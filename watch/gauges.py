@@ -13,7 +13,17 @@ from prometheus_client.registry import Collector
 GAUGES = {  # name -> label, help
     "watch_run_overdue_seconds": ("dag_id", "How long ago a run's grace ended with no proof of it; 0 when it ran."),
     "watch_last_due_timestamp_seconds": ("dag_id", "The newest slot of the schedule."),
-    "watch_last_evidence_timestamp_seconds": ("dag_id", "The newest verdict; absent when there is none."),
+    "watch_last_evidence_timestamp_seconds": (
+        "dag_id",
+        "The newest verdict, or snapshot of a good backup; absent when there is none.",
+    ),
+    "watch_newest_good_backup_timestamp_seconds": ("database", "Its snapshot; absent when no backup is good."),
+    "watch_newest_good_backup_bytes": ("database", "All that is stored of it."),
+    "watch_backup_restore_seconds": (
+        "database",
+        "From fetching the newest good backup to a database that was compared.",
+    ),
+    "watch_backups_bad": ("database", "Backups of the last 7 days that differ from what they are of, or are torn."),
     "watch_airflow_component_up": ("component", "Whether it lives; all but api_server are absent when that is down."),
     "watch_dag_paused": ("dag_id", "Whether an expected DAG is paused."),
     "watch_dag_missing": ("dag_id", "Whether Airflow does not know an expected DAG."),

@@ -14,6 +14,8 @@ from include.errors import ConfigurationError
 
 PREFIX = "WATCH_"
 EXPECTED_RUNS = Path(__file__).resolve().parent / "expected_runs.yaml"
+BUCKET = ("s3_endpoint_url", "s3_region", "backup_bucket", "s3_access_key", "s3_secret_key")
+"""All of them or none: needed as soon as a run in the list has the proof `good_backup`."""
 
 
 class WatchSettings(BaseSettings):
@@ -29,6 +31,11 @@ class WatchSettings(BaseSettings):
     airflow_url: str = "http://127.0.0.1:8080"
     airflow_user: str = "watch"  # a viewer
     airflow_password: SecretStr
+    s3_endpoint_url: str = ""  # of the store with the backups; on AWS https://s3.<region>.amazonaws.com
+    s3_region: str = ""
+    backup_bucket: str = ""  # as `backup.bucket` in the settings of the runbooks
+    s3_access_key: str = ""  # of the user `watch`, who lists, and reads objects and tags (deploy/s3)
+    s3_secret_key: SecretStr = SecretStr("")
     look_every_s: Annotated[float, Field(gt=0, le=60)] = 15  # the alerts count minutes
     timeout_s: Annotated[float, Field(gt=0, le=30)] = 5  # for each answer
     clock_start: AwareDatetime | None = None  # tests only: what the time is at the start
@@ -49,6 +56,16 @@ def load() -> WatchSettings:
         first = error.errors(include_input=False)[0]
         variable = f"{PREFIX}{str(first['loc'][0]).upper()}"
         raise ConfigurationError(f"{variable}: {first['msg']}; set it in the environment of the watch") from None
+
+
+def require_bucket(settings: WatchSettings) -> None:
+    """Refuse settings by which the bucket cannot be read; ConfigurationError names the first variable that is missing."""
+    for name in BUCKET:
+        if not getattr(settings, name):
+            raise ConfigurationError(
+                f"{PREFIX}{name.upper()} is not set, and a run in the list is proved by the bucket of the backups;"
+                " set it in the environment of the watch"
+            )
 
 
 def _refuse_unknown(variables: Iterable[str]) -> None:

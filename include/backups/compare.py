@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 
-from include.backups.fingerprint import Contents
+from include.backups.fingerprint import IN_FLUX, Contents
 
 SHOWN = 3
 
@@ -46,9 +46,11 @@ def _inventory(
     owners = {f"{thing} to {role}" for thing, role in wanted.get("owner", {}).items()}
     for kind in (wanted.keys() | found.keys()) - without:
         here, there = (_without(side.get(kind, {}), owners if kind == "grants" else set()) for side in (wanted, found))
-        yield from _missing(kind, here, there)
+        yield from _missing(
+            kind, {name: hash_ for name, hash_ in here.items() if hash_ != IN_FLUX or name in there}, there
+        )
         for name in here.keys() & there.keys():
-            if here[name] != there[name]:
+            if here[name] not in {there[name], IN_FLUX}:
                 yield f"{kind} {name} is defined otherwise"
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CHUNK_BLOCKS = 16_384
 """Blocks of a table that one statement reads: 128 MB, some seconds, so that standing still can be told from being slow."""
+IN_FLUX = "in flux"
 BATCH = 200
 """Small tables whose statements are sent without waiting for each other."""
 
@@ -32,7 +33,8 @@ class Contents(Record):
 
     :param tables: by quoted name: number of rows, and their hash; a partitioned table stands for its partitions.
     :param sequences: by quoted name: the lowest and the highest that `last_value` may be. No snapshot holds a sequence still.
-    :param inventory: by kind and identity: hash of the definition.
+    :param inventory: by kind and identity: hash of the definition, or IN_FLUX. No snapshot holds a definition still: tables are
+        locked, but a function can be replaced while others read.
     :param large_objects: their number, their bytes together, and the hash of what is in them.
     """
 
@@ -88,10 +90,35 @@ def contents(session: Session, tables: Sequence[Table], moved: Moved = lambda _:
 
 
 def until_now(earlier: Contents, session: Session) -> Contents:
-    """Return the contents with the room that its sequences were in since they were first read."""
+    """Return the contents with what moved since they were first read: the room of sequences, and definitions in flux."""
     later = last_values(session)
     room = {name: (low, later.get(name, high)) for name, (low, high) in earlier.sequences.items()}
-    return earlier.model_copy(update={"sequences": {name: (min(ends), max(ends)) for name, ends in room.items()}})
+    return earlier.model_copy(
+        update={
+            "sequences": {name: (min(ends), max(ends)) for name, ends in room.items()},
+            "inventory": steady(earlier.inventory, inventory(session)),
+        }
+    )
+
+
+def steady(
+    earlier: Mapping[str, Mapping[str, str]], later: Mapping[str, Mapping[str, str]]
+) -> dict[str, dict[str, str]]:
+    """Return the earlier inventory, with IN_FLUX for every definition that is another now."""
+    return {
+        kind: {name: hash_ if later.get(kind, {}).get(name) == hash_ else IN_FLUX for name, hash_ in things.items()}
+        for kind, things in earlier.items()
+    }
+
+
+def in_flux(contents: Contents) -> list[str]:
+    """Return what changed its definition while it was read, and is therefore not compared."""
+    return [
+        f"{kind} {name}"
+        for kind, things in contents.inventory.items()
+        for name, hash_ in things.items()
+        if hash_ == IN_FLUX
+    ]
 
 
 def _added_up(parts: Iterable[tuple[str, tuple[int, str]]]) -> dict[str, tuple[int, str]]:

@@ -10,6 +10,7 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -45,6 +46,7 @@ class Proof:
     :param fetch_s: until the dump lay opened and checked in the spool.
     :param rto_s: until the database was restored and compared: what a recovery would have taken.
     :param rpo_s: age of the newest transaction in it when it was proved: what a recovery would have lost.
+    :param in_flux: what changed its definition while the backup was taken, and was therefore not compared.
     :param schema_bytes: size of the schema as plain SQL, which shows that plain SQL can be made of it.
     """
 
@@ -55,6 +57,7 @@ class Proof:
     rpo_s: float
     indexes: int
     schema_bytes: int
+    in_flux: Sequence[str]
     locked_until: datetime
 
 
@@ -132,6 +135,7 @@ class Prover:
             rpo_s=(_now() - (facts.last_commit_at or facts.taken_at)).total_seconds(),
             indexes=indexes,
             schema_bytes=as_sql,
+            in_flux=fingerprint.in_flux(wanted.contents),
             locked_until=_now() + timedelta(days=self.limits.lock_days),
         )
 

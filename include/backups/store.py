@@ -130,8 +130,10 @@ class Store:
     def versions(self, prefix: str) -> Iterator[Version]:
         """Every version below a prefix, deleted ones too; all pages, or an error."""
         pages = self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix)
+        cut_off = False
         with self.explained(f"list {prefix}"):
             for page in pages:
+                cut_off = bool(page.get("IsTruncated"))
                 for found in page.get("Versions", ()):
                     yield Version(
                         key=found["Key"],
@@ -140,6 +142,8 @@ class Store:
                         stored_at=found["LastModified"],
                         is_latest=found["IsLatest"],
                     )
+        if cut_off:  # the client ends without a word where a store forgets to say how the list goes on
+            raise TransientError(f"the store listed {prefix} only in part: what is there is not known")
 
     def tags(self, key: str, version_id: str) -> dict[str, str]:
         """Return the tags of one version."""

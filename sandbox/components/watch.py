@@ -1,4 +1,4 @@
-"""The exporter of watch/ in the platform in small; it needs the ops database, and nothing of Airflow."""
+"""The exporter of watch/ in the platform in small; it needs the ops database and the bucket, and nothing of Airflow."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import httpx
 
 from sandbox.component import Component, NotReadyError
+from sandbox.components import s3
 from sandbox.components.postgres import dsn
 from sandbox.site import Site
 
@@ -21,6 +22,11 @@ def environment(site: Site) -> Mapping[str, str]:
         "WATCH_EVIDENCE_DSN": dsn(site, "ops_evidence_reader", "ops", "postgres-ops"),
         "WATCH_AIRFLOW_URL": site.url("airflow"),
         "WATCH_AIRFLOW_PASSWORD": site.secret("airflow-watch"),
+        "WATCH_S3_ENDPOINT_URL": site.url("s3"),
+        "WATCH_S3_REGION": s3.REGION,
+        "WATCH_BACKUP_BUCKET": s3.BUCKET,
+        "WATCH_S3_ACCESS_KEY": "watch",
+        "WATCH_S3_SECRET_KEY": site.secret("s3-watch"),
         "WATCH_LOOK_EVERY_S": "5",
     }
 

@@ -68,6 +68,19 @@ POSTGRES: list[tuple[str, str, str, str]] = [
     ("ops_backup", "orchestrator", "begin; lock table users in access share mode; commit", ALLOWED),
     ("ops_backup", "orchestrator", READ_ONLY + "delete from users where id = 1", DENIED),
     ("ops_backup", "orchestrator", READ_ONLY + "insert into ops_probe.writable default values", DENIED),
+    ("ops_backup", "orchestrator", "select system_identifier from pg_control_system()", ALLOWED),
+    ("ops_backup", "orchestrator", "select count(*) from pg_largeobject", ALLOWED),
+    ("ops_backup", "orchestrator", READ_ONLY + "select lo_unlink(1)", DENIED),
+    ("ops_backup", "orchestrator", READ_ONLY + "select lo_put(1, 0, 'x')", DENIED),
+    ("ops_backup", "orchestrator", READ_ONLY + "select lo_create(0)", DENIED),
+    ("ops_backup", "orchestrator", READ_ONLY + "create table public.mine (n integer)", DENIED),
+    (
+        "ops_backup",
+        "orchestrator",
+        "select rolpassword from pg_authid",
+        ALLOWED,
+    ),  # so says pg_read_all_data; no dump holds it
+    ("ops_backup", "orchestrator", "copy (select 1) to program 'cat > /dev/null'", DENIED),
     ("ops_maint", "orchestrator", "vacuum (analyze) workflows", ALLOWED),
     ("ops_maint", "orchestrator", "reindex index concurrently events_ts_idx", ALLOWED),
     ("ops_maint", "orchestrator", "select bt_index_check('users_pkey')", ALLOWED),
@@ -80,7 +93,9 @@ POSTGRES: list[tuple[str, str, str, str]] = [
     ("ops_restore", "orchestrator", "select 1", DENIED),
     ("ops_verify", "postgres", "create database verify_rights", ALLOWED),
     ("ops_verify", "postgres", "drop database if exists verify_rights", ALLOWED),
-    ("ops_verify", "postgres", "create role another", DENIED),
+    ("ops_verify", "postgres", "create role another nologin; drop role another", ALLOWED),
+    ("ops_verify", "postgres", "create role another superuser", DENIED),
+    ("ops_verify", "postgres", "copy (select 1) to program 'cat > /dev/null'", DENIED),
     ("ops_verify", "template1", "select 1", DENIED),
     ("airflow", "airflow", "create table public.rights (n integer); drop table public.rights", ALLOWED),
     ("airflow", "ops", "select 1", DENIED),
@@ -128,13 +143,15 @@ ROLES = [(name, role) for name, server in SERVERS.items() for names in server.ro
 @pytest.mark.parametrize(("server", "role"), ROLES)
 def test_no_role_is_more_than_its_family_needs(site: Site, server: str, role: str) -> None:
     with connect(site, database="postgres", server=server) as connection:
-        query = """select rolsuper or rolcreaterole or rolreplication or rolbypassrls, rolcreatedb, rolconnlimit, rolconfig
+        query = """select rolsuper or rolreplication, rolcreatedb, rolcreaterole, rolbypassrls, rolconnlimit, rolconfig
                    from pg_roles where rolname = %s"""
         row = connection.execute(query, [role]).fetchone()
     assert row is not None
-    above, creates_databases, most_connections, options = row
+    above, creates_databases, creates_roles, passes_policies, most_connections, options = row
     assert not above
     assert creates_databases is (role in {"ops_verify", "ops_restore"})
+    assert creates_roles is (role == "ops_verify")  # on a server that holds nothing but what is being compared
+    assert passes_policies is (role in {"ops_backup", "ops_verify"})  # a dump that a policy thins out is no backup
     assert 0 < most_connections <= 70
     assert any(option.startswith("lock_timeout=") for option in options)
     assert role == "airflow" or any(option.startswith("statement_timeout=") for option in options)
@@ -250,6 +267,15 @@ def _tag(client: Any, stored: dict[str, str]) -> Any:
     return client.put_object_tagging(**stored, Tagging={"TagSet": [{"Key": "state", "Value": "GOOD"}]})
 
 
+def _put_tagged(client: Any, stored: dict[str, str]) -> Any:
+    return client.put_object(Bucket=s3.BUCKET, Key="backups/rights/tagged", Body=b"x", Tagging="verdict=GOOD")
+
+
+def _lock(client: Any, stored: dict[str, str]) -> Any:
+    until = datetime.now(tz=UTC) + timedelta(seconds=60)
+    return client.put_object_retention(**stored, Retention={"Mode": "COMPLIANCE", "RetainUntilDate": until})
+
+
 def _delete(client: Any, stored: dict[str, str]) -> Any:
     return client.delete_object(Bucket=s3.BUCKET, Key=stored["Key"])
 
@@ -274,6 +300,9 @@ S3: list[tuple[str, Callable[[Any, dict[str, str]], Any], str]] = [
     ("backup_writer", _get_version, DENIED),
     ("backup_writer", _list, DENIED),
     ("backup_writer", _list_versions, DENIED),
+    ("backup_writer", _tag, DENIED),
+    ("backup_writer", _put_tagged, DENIED),
+    ("backup_writer", _lock, DENIED),
     ("backup_writer", _delete, DENIED),
     ("backup_writer", _delete_version, DENIED),
     ("backup_writer", _set_policy, DENIED),
@@ -289,6 +318,9 @@ S3: list[tuple[str, Callable[[Any, dict[str, str]], Any], str]] = [
     ("backup_restorer", _put("backups/rights/new"), DENIED),
     ("watch", _list, ALLOWED),
     ("watch", _get, ALLOWED),
+    ("watch", _list_versions, ALLOWED),
+    ("watch", _get_version, ALLOWED),
+    ("watch", _tag, DENIED),
     ("watch", _put("backups/rights/new"), DENIED),
     ("watch", _delete, DENIED),
     ("backup_reaper", _list_versions, ALLOWED),

@@ -47,6 +47,13 @@ def test_the_list_in_git_is_good() -> None:
         ({"grace_minutes": "0"}, "entry 1, grace_minutes"),
         ({"proof": "hope"}, "entry 1, proof: Input should be 'evidence'"),
         ({"dag_id": "Daily Health Check"}, "entry 1, dag_id"),
+        (
+            {"proof": "good_backup"},
+            "entry 1, database: Value error, the proof good_backup needs the name of the database",
+        ),
+        ({"database": "orchestrator"}, "entry 1, database: Value error, the proof evidence has no database"),
+        ({"proof": "good_backup", "database": "a/b"}, "entry 1, database: String should match pattern"),
+        ({"proof": "hope", "database": "orchestrator"}, "entry 1, proof: Input should be 'evidence' or 'good_backup'"),
     ],
 )
 def test_a_wrong_line_is_one_sentence_that_names_it(tmp_path: Path, change: dict[str, str], said: str) -> None:
@@ -65,6 +72,11 @@ def test_a_broken_file_is_one_sentence(tmp_path: Path, text: str, said: str) -> 
     with pytest.raises(ConfigurationError, match=said) as caught:
         load(file)
     assert "\n" not in str(caught.value)
+
+
+def test_a_backup_is_expected_with_the_database_that_the_settings_back_up() -> None:
+    (backup,) = (run for run in load(EXPECTED_RUNS) if run.proof == "good_backup")
+    assert (backup.dag_id, backup.database) == ("daily_database_backup", policy.load().backup.database)
 
 
 def schedule_of(file: Path) -> tuple[str, str] | None:

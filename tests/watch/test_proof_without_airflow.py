@@ -1,4 +1,4 @@
-"""02:00 passes with no process of Airflow alive: the page comes from outside."""
+"""02:00 passes with no process of Airflow alive and no ops database: the page comes from outside, and the bucket ends it."""
 
 from __future__ import annotations
 
@@ -16,25 +16,34 @@ import httpx
 import pytest
 import yaml
 
-from sandbox.components.postgres import connect
+from sandbox.component import NotReadyError
 from sandbox.components.watch import COMPONENTS
 from sandbox.components.watch import environment as usual
 from sandbox.platform import Platform
 from sandbox.site import Site, free_ports
 from tests.proof import Proof
+from tests.watch.backups import Backups
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 SPEED = 600  # ten minutes a second
 BEGINS = datetime(2026, 11, 23, 1, 50, tzinfo=UTC)
-BACKUP = {
+LATE = BEGINS.replace(hour=3, minute=15)
+BACKUP: dict[str, Any] = {
     "dag_id": "daily_database_backup",
     "cron": "0 2 * * *",
     "zone": "UTC",
     "grace_minutes": 80,
+    "proof": "good_backup",
+    "database": "orchestrator",
+}
+LATER = {
+    "dag_id": "daily_health_check",
+    "cron": "0 9 * * *",
+    "zone": "UTC",
+    "grace_minutes": 30,
     "proof": "evidence",
 }
-LATER = BACKUP | {"dag_id": "daily_health_check", "cron": "0 9 * * *", "grace_minutes": 30}
 
 
 def _subject(event: dict[str, Any]) -> str:
@@ -42,7 +51,7 @@ def _subject(event: dict[str, Any]) -> str:
 
 
 class Night:
-    """The platform without Airflow, its clock, and what arrived at PagerDuty."""
+    """The platform without Airflow and without the ops database, its clock, and what arrived at PagerDuty."""
 
     def __init__(self, platform: Platform, began: float) -> None:
         self.platform = platform
@@ -67,15 +76,30 @@ class Night:
         recorded: list[dict[str, Any]] = httpx.get(address, trust_env=False).raise_for_status().json()["recorded"]
         return recorded
 
-    def prove(self, dag_id: str) -> None:
-        """Leave the verdict that a late run leaves."""
-        row = {
-            "item": "B-01", "check": "verdict", "subject": "run", "verdict": "OK", "summary": "restored",
-            "dag_id": dag_id, "task_id": "publish_report", "run_id": "manual__late", "try_number": 1, "code_version": "test",
-            "observed_at": self.now().isoformat(),
-        }  # fmt: skip
-        with connect(self.site, "ops_evidence_writer", "ops", "postgres-ops") as connection:
-            connection.execute("select ops.append_evidence(%s)", [json.dumps([row])])
+    @property
+    def backups(self) -> Backups:
+        """What lies in the bucket."""
+        return Backups(self.site, BACKUP["database"])
+
+    def is_overdue_after_another_look(self) -> bool:
+        """Return what the watch says of the backup once it looked at the bucket as it is now."""
+        began = time.time()
+        wait_for(lambda: gauge(self.site, 'watch_last_look_timestamp_seconds{source="backups"}') > began + 1)
+        return gauge(self.site, 'watch_run_overdue_seconds{dag_id="daily_database_backup"}') > 0
+
+
+def gauge(site: Site, series: str) -> float:
+    text = httpx.get(f"{site.url('watch')}/metrics", trust_env=False).raise_for_status().text
+    return next((float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(series)), 0.0)
+
+
+def sees_the_bucket(site: Site) -> None:
+    try:
+        seen = gauge(site, 'watch_source_up{source="backups"}')
+    except httpx.HTTPError as error:
+        raise NotReadyError(str(error)) from error
+    if not seen:
+        raise NotReadyError("it cannot read the bucket yet")
 
 
 def watch_at_night(site: Site, expected: Path) -> Any:
@@ -85,7 +109,9 @@ def watch_at_night(site: Site, expected: Path) -> Any:
         "WATCH_CLOCK_SPEED": str(SPEED),
         "WATCH_LOOK_EVERY_S": "0.5",
     }
-    return replace(COMPONENTS[0], environment=lambda site: {**usual(site), **extra})
+    return replace(
+        COMPONENTS[0], environment=lambda site: {**usual(site), **extra}, needs=("s3",), ready=sees_the_bucket
+    )
 
 
 @pytest.fixture
@@ -95,7 +121,7 @@ def night(monkeypatch: pytest.MonkeyPatch) -> Iterator[Night]:
     site = Site.create(state, free_ports())
     expected = site.path("expected_runs.yaml")
     expected.write_text(yaml.safe_dump({"runs": [BACKUP, LATER]}))
-    platform = Platform(site, ["postgres-ops", "receivers", "prometheus", "alertmanager"])
+    platform = Platform(site, ["s3", "receivers", "prometheus", "alertmanager"])
     try:
         platform.start()
         platform.components["watch"] = watch_at_night(site, expected)
@@ -118,17 +144,27 @@ def wait_for(what: Callable[[], Any], within_s: float = 60) -> Any:
 
 @pytest.mark.proof
 def test_a_missed_backup_is_paged_with_all_of_airflow_dead(night: Night, proof: Proof) -> None:
-    missing, down = "Tonight's daily_database_backup left no evidence", "Airflow's api_server has been down"
+    missing, down = "Tonight's daily_database_backup left no GOOD backup", "Airflow's api_server has been down"
     assert not night.events("trigger", missing), "paged before it was due"
 
     (page, *_) = wait_for(lambda: night.events("trigger", missing))
     assert night.now() > BEGINS.replace(hour=3, minute=20)
     assert "Trigger daily_database_backup now" in page["payload"]["custom_details"]["action"]
     assert wait_for(lambda: night.events("trigger", down)), "that Airflow is down is a page of its own"
+    assert wait_for(lambda: night.events("trigger", "The watch cannot read its source evidence")), (
+        "so is the ops database"
+    )
     assert wait_for(lambda: night.in_slack("[FIRING:1] BackupMissing"))
 
-    night.prove("daily_database_backup")
+    night.backups.put(LATE)
+    night.backups.put(LATE, verdict="BAD")
+    assert night.is_overdue_after_another_look(), "one that was only taken, and one that differs, are no proof"
+    assert not night.events("resolve", missing)
+    night.backups.good(LATE)
     assert wait_for(lambda: night.events("resolve", missing))
     assert not night.events("resolve", down)
-    what = "02:00 passes with no process of Airflow alive: the page arrives from outside, and ends when the run was made up for"
+    what = (
+        "02:00 passes with no process of Airflow alive and no ops database: the page arrives from outside, and ends when the"
+        " bucket holds a backup that was restored and compared, not before"
+    )
     proof.held(what, n=1, held=1, clock_speed=SPEED)

@@ -23,8 +23,11 @@ def gauges(site: Site) -> dict[str, float]:
 @pytest.mark.timeout(400)
 def test_a_living_airflow_is_seen_with_its_dags(airflow_site: Site) -> None:
     wanted = {f'watch_airflow_component_up{{component="{name}"}}': 1.0 for name in ("api_server", *COMPONENTS)}
-    wanted |= {f'watch_source_up{{source="{name}"}}': 1.0 for name in ("evidence", "airflow_health", "airflow")}
-    wanted |= {'watch_dag_missing{dag_id="daily_health_check"}': 0.0, "watch_import_errors": 0.0}
+    wanted |= {
+        f'watch_source_up{{source="{name}"}}': 1.0 for name in ("evidence", "backups", "airflow_health", "airflow")
+    }
+    wanted |= {f'watch_dag_missing{{dag_id="{name}"}}': 0.0 for name in ("daily_health_check", "daily_database_backup")}
+    wanted |= {"watch_import_errors": 0.0}
     deadline = time.monotonic() + 60
     while not wanted.items() <= gauges(airflow_site).items() and time.monotonic() < deadline:
         time.sleep(1)

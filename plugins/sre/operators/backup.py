@@ -225,6 +225,9 @@ class ProveBackupOperator(BackupOperator):
             key=key,
             indexes_checked=proof.indexes,
         )
+        if proof.in_flux:
+            said = f"defined anew while the backup was taken, and not compared: {', '.join(proof.in_flux[:3])}"
+            yield self.found("B-16+", "in_flux", said, Severity.INFO, n=len(proof.in_flux), things=list(proof.in_flux))
         yield from judge_objectives(proof, self.subject, self.limits)
 
 
