@@ -97,7 +97,7 @@ def line(backup: Backup) -> str:
     if not backup.manifest:
         return f"{head} {backup.key}  {backup.problem}"
     said = f"{size(backup.manifest.stored_bytes):>8} {backup.manifest.facts.rows:>12} rows"
-    mark = backup.mark
+    mark = backup.mark if backup.mark and backup.mark.manifest == backup.sha256 else None
     proved = f"  restored and equal in {mark.rto_s:.0f} s" if mark and backup.is_good else ""
     return f"{head} {said} {backup.key}{proved}{f'  {mark.reason}' if mark and mark.reason else ''}"
 
@@ -115,7 +115,7 @@ def _private_key(file: str | None) -> str:
     if not file:
         raise ConfigurationError("name the file with the private key: --identity FILE, as age-keygen wrote it")
     try:
-        lines = Path(file).read_text().splitlines()
+        lines = Path(file).read_text(errors="replace").splitlines()
     except OSError as error:
         raise ConfigurationError(f"--identity {file} cannot be read: {error.strerror}") from None
     return next((text for text in lines if text and not text.startswith("#")), "")
@@ -133,8 +133,12 @@ def _output(name: str) -> Iterator[IO[bytes]]:
         )  # all of the customers' data: nobody else reads it, and nothing is overwritten
     except OSError as error:
         raise ConfigurationError(f"--output {name} cannot be written: {error.strerror}") from None
-    with path.open("wb") as file:
-        yield file
+    try:
+        with path.open("wb") as file:
+            yield file
+    except BaseException:
+        path.unlink()
+        raise
 
 
 def _store(limits: BackupLimits) -> Store:

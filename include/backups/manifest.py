@@ -21,7 +21,7 @@ class Record(BaseModel):
 
 
 class Previous(Record):
-    """The manifest before this one: a chain that shows if one was taken out or changed."""
+    """The manifest before this one, as it read then: a later change of it shows. One that is gone may have been retired."""
 
     key: str
     sha256: str
@@ -123,13 +123,17 @@ def _validated(body: Any, key: str) -> Manifest:
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise VerificationError(f"the manifest of {key} is not one of ours: {where}: {first['msg']}") from None
+        raise VerificationError(f"the manifest of {key} is not one of ours: {_shown(where)}: {first['msg']}") from None
 
 
 def _of_this_key(manifest: Manifest, key: str) -> Manifest:
     if manifest.facts.key != key:
-        raise VerificationError(f"the manifest at {key} is that of another backup, {manifest.facts.key}")
+        raise VerificationError(f"the manifest at {key} is that of another backup, {_shown(manifest.facts.key)}")
     return manifest
+
+
+def _shown(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:200])
 
 
 def sha256(text: bytes) -> str:

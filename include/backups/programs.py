@@ -19,9 +19,9 @@ from include.errors import ConfigurationError, PermanentError, RefusedError, Run
 from include.masking import one_line
 
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)\S*")
-_COMPLAINT = re.compile(r"^(?:pg_\w+: (?:error|fatal|detail|hint)|ERROR|FATAL|HINT): +(.+)$", re.MULTILINE)
+_COMPLAINT = re.compile(r"^(?:pg_\w+: (?:error|fatal|detail|hint)|HINT): +(.+)$", re.MULTILINE)
 """The lines in which a program complains; others hold the row, the statement, and what they are continued by."""
-_DATA = re.compile(r"(?<=: )\".*|(?<=value )\".*\"|(?<==)\(.*\)")
+_DATA = re.compile(r"(?<=: ) *\".*|(?<=value )\".*\"|(?<=time zone )\".*\"|(?<==)\(.*\)")
 """What a server quotes of a row in its complaint: no row may reach a log."""
 _LATER = (
     "server closed the connection",
@@ -104,11 +104,11 @@ class Running:
 
 def failure(name: str, code: int, said: str) -> RunbookError:
     """Return the error that a program's end stands for: its own first complaint, without what it quotes of a row."""
-    complaints = _COMPLAINT.findall(said)
+    complaints = [_DATA.sub('"…"', each) for each in _COMPLAINT.findall(said)]
     ended = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
     if not complaints:
         return (TransientError if code < 0 else PermanentError)(f"{name} {ended}: it gave no reason")
-    first = one_line(_DATA.sub('"…"', complaints[0]), 200)
+    first = one_line(complaints[0], 200)
     return _kind(name, "\n".join(complaints))(f"{name} {ended}: {first}")
 
 

@@ -226,7 +226,7 @@ def refuse(manifest: Manifest, wanted: Fingerprint, limits: BackupLimits, usual:
 
 def _roles_in(globals_: bytes, wanted: Fingerprint) -> None:
     """Every role of the fingerprint is made by the globals."""
-    made = {_unquoted(name) for name in _MADE.findall(globals_.decode())}
+    made = {_unquoted(name) for name in _MADE.findall(globals_.decode(errors="replace"))}
     if missing := sorted(wanted.roles.keys() - made):
         raise VerificationError(f"its globals lack the role {missing[0]}")
 

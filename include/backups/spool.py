@@ -24,14 +24,16 @@ def folder(root: Path, name: str, *, needed_bytes: int, reserve_bytes: int) -> I
     _open_root(root)
     _refuse_full(root, needed_bytes, reserve_bytes)
     place = root / name
-    try:
-        with ExitStack() as held:
-            with _locked(root):  # a sweep in between would find a folder that nobody holds
-                place.mkdir(mode=0o700)
-                held.enter_context(_locked(place))
+    with ExitStack() as held:
+        with _locked(root):  # a sweep in between would find a folder that nobody holds
+            place.mkdir(mode=0o700)
+            held.callback(lambda: shutil.rmtree(place, ignore_errors=True))
+            held.enter_context(_locked(place))
+        try:
             yield place
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+        finally:
+            with _locked(root):
+                shutil.rmtree(place, ignore_errors=True)
 
 
 def _open_root(root: Path) -> None:
@@ -87,7 +89,7 @@ def _is_dead(place: Path) -> bool:
     except BlockingIOError:
         return False
     except FileNotFoundError:  # killed before it had one
-        return True
+        return place.is_dir()
     return True
 
 

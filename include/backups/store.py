@@ -172,7 +172,12 @@ class Store:
         """List the uploads that were begun and not ended."""
         pages = self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=prefix)
         with self.explained(f"list the unfinished uploads below {prefix}"):
-            found = [upload for page in pages for upload in page.get("Uploads", ())]
+            listed = list(pages)
+        if listed and listed[-1].get("IsTruncated"):
+            raise TransientError(
+                f"the store listed the uploads below {prefix} only in part: what is there is not known"
+            )
+        found = [upload for page in listed for upload in page.get("Uploads", ())]
         return [OpenUpload(key=each["Key"], id=each["UploadId"], begun_at=each["Initiated"]) for each in found]
 
     def is_versioned(self) -> bool:
@@ -267,7 +272,8 @@ class Upload:
 
     def complete(self, *, plain_bytes: int, plain_sha256: str) -> Stored:
         """Send the rest, let the store put the parts together, and return what it took."""
-        self._send(bytes(self._buffer))
+        if self._buffer or not self._bytes:
+            self._send(bytes(self._buffer))
         while self._flying:
             self._land()
         with self.store.explained(f"complete the upload of {self.key}"):

@@ -74,7 +74,7 @@ def orphans(found: Sequence[Version], before: datetime) -> list[Version]:
 
 def _is_old(key: str, before: datetime) -> bool:
     parsed = keys.parse(key)
-    return parsed is not None and parsed.at <= before
+    return parsed is not None and parsed.at <= before and f"{parsed}" == f"{_place(key)}/"
 
 
 def _place(key: str) -> str:

@@ -152,7 +152,13 @@ class Taker:
 
     def _globals(self) -> bytes:
         """Return what no dump holds, as SQL: roles without their passwords, and what is set for them."""
-        command = [self._programs.path("pg_dumpall"), "--globals-only", "--no-role-passwords", "--no-password"]
+        command = [
+            self._programs.path("pg_dumpall"),
+            "--globals-only",
+            "--no-role-passwords",
+            "--no-password",
+            "--encoding=UTF8",
+        ]
         command += [f"--dbname={self.login.conninfo}", f"--database={self.limits.database}"]
         with running(command, self.login) as program:
             said = program.output.read()

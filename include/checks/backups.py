@@ -49,9 +49,10 @@ def _nights(found: Catalogue, limits: BackupLimits, now: datetime) -> Finding:
     """Nights since the first backup, the coming one not counted, on which none was taken or none is good."""
     if not found.backups:
         return _of(limits, "nights", Severity.OK, "no night yet")
-    first = max(found.backups[0].at.astimezone(UTC).date(), now.date() - timedelta(days=NIGHTS))
+    today = now.astimezone(UTC).date()
+    first = max(found.backups[0].at.astimezone(UTC).date(), today - timedelta(days=NIGHTS))
     good = {backup.at.astimezone(UTC).date() for backup in found.backups if backup.is_good}
-    days = [first + timedelta(days=number) for number in range((now.date() - first).days)]
+    days = [first + timedelta(days=number) for number in range((today - first).days)]
     if missed := [f"{day}" for day in days if day not in good]:
         return _of(limits, "nights", Severity.WARNING, f"no good backup of {', '.join(missed)}", missed=missed)
     return _of(limits, "nights", Severity.OK, f"a good backup of each of {len(days)} days", n=len(days))
