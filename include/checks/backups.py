@@ -31,7 +31,7 @@ def _newest_good(found: Catalogue, limits: BackupLimits, now: datetime) -> Findi
     if good is None:
         first = not found.backups
         said = "no backup yet: this is the first" if first else f"none of {len(found.backups)} backups is good"
-        return _of(limits, "newest_good", Severity.INFO if first else Severity.CRITICAL, said)
+        return _of(limits, "newest_good", Severity.INFO if first else Severity.WARNING, said)
     age_s = (now - good.at).total_seconds()
     severity = Severity.WARNING if age_s > limits.rpo_target_s else Severity.OK
     said = f"the newest good backup is {text.span(age_s)} old (target {text.span(limits.rpo_target_s)})"
@@ -47,15 +47,15 @@ def _newest_good(found: Catalogue, limits: BackupLimits, now: datetime) -> Findi
 
 def _nights(found: Catalogue, limits: BackupLimits, now: datetime) -> Finding:
     """Nights since the first backup, the coming one not counted, on which none was taken or none is good."""
-    if not found.backups:
-        return _of(limits, "nights", Severity.OK, "no night yet")
     today = now.astimezone(UTC).date()
-    first = max(found.backups[0].at.astimezone(UTC).date(), today - timedelta(days=NIGHTS))
+    begun = found.backups[0].at.astimezone(UTC).date() if found.backups else today
+    first = max(begun, today - timedelta(days=NIGHTS))
     good = {backup.at.astimezone(UTC).date() for backup in found.backups if backup.is_good}
     days = [first + timedelta(days=number) for number in range((today - first).days)]
     if missed := [f"{day}" for day in days if day not in good]:
         return _of(limits, "nights", Severity.WARNING, f"no good backup of {', '.join(missed)}", missed=missed)
-    return _of(limits, "nights", Severity.OK, f"a good backup of each of {len(days)} days", n=len(days))
+    said = f"a good backup of each of {len(days)} days" if days else "no night yet"
+    return _of(limits, "nights", Severity.OK, said, n=len(days))
 
 
 def _chain(found: Catalogue, limits: BackupLimits) -> Finding:

@@ -139,7 +139,7 @@ class TakeBackupOperator(BackupOperator):
         from include.backups.moving import size
 
         manifest = taken.manifest
-        facts, dump = manifest.facts, manifest.objects["dump.age"]
+        facts = manifest.facts
         yield self.found("B-02", "stored_under", f"a key of its own: {facts.key}")
         yield self.found(
             "B-04",
@@ -154,7 +154,8 @@ class TakeBackupOperator(BackupOperator):
         yield self.found(
             "B-05",
             "uploaded",
-            f"{size(manifest.stored_bytes)} in {dump.parts} parts, each checked by the store; manifest {taken.sha256[:12]}",
+            f"{size(manifest.stored_bytes)}, the dump in parts of {size(facts.part_bytes)}, each checked by the store;"
+            f" manifest {taken.sha256[:12]}",
             value=manifest.stored_bytes,
             unit="bytes",
             key=facts.key,

@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 import pyrage
+
 from include.backups import keys, manifest, sealing
 from include.backups.prove import Prover
 from include.backups.take import Taken

@@ -21,7 +21,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, NoReturn
 
-from include.backups import keys, prove, scratch, spool, take
+from include.backups import keys, scratch, spool, take
 from include.backups.login import Login
 from include.backups.moving import Tap
 from include.backups.prove import Prover
@@ -196,7 +196,7 @@ PROVING: Mapping[str, Arm] = {
     "the copy is being compared": lambda _, __, chance: within(Prover, "_contents", chance.uniform(0, 0.1)),
     "compared and not locked": lambda *_: before(Prover, "_lock"),
     "some objects are locked": lambda _, __, chance: after(Store, "lock", nth(chance.randint(1, 3))),
-    "locked and not marked": lambda *_: before(prove.Prover, "_mark"),
+    "locked and not marked": lambda *_: before(Prover, "_mark"),
 }
 
 POINTS: Mapping[str, Point] = {

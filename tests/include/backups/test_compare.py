@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from include.backups import compare
+from include.backups import compare, fingerprint
 from tests.include.backups.samples import CONTENTS
 
 
@@ -108,3 +108,51 @@ def test_every_kind_of_difference_is_told_at_once() -> None:
 )
 def test_the_first_few_are_told_and_the_rest_is_counted(sentences: list[str], told: str) -> None:
     assert compare.told(sentences) == told
+
+
+IN_FLUX = CONTENTS.model_copy(
+    update={"inventory": {"index": {"public.a_pkey": "i"}, "view": {"public.v": fingerprint.IN_FLUX}}}
+)
+
+
+@pytest.mark.parametrize(
+    ("inventory", "sentences"),
+    [
+        ({"index": {"public.a_pkey": "i"}, "view": {"public.v": "v"}}, set()),
+        ({"index": {"public.a_pkey": "i"}, "view": {"public.v": "x"}}, set()),
+        ({"index": {"public.a_pkey": "i"}, "view": {}}, set()),
+        ({"index": {"public.a_pkey": "i"}}, set()),
+        ({"index": {"public.a_pkey": "x"}, "view": {"public.v": "x"}}, {"index public.a_pkey is defined otherwise"}),
+        ({"index": {}, "view": {}}, {"index public.a_pkey is missing"}),
+        ({"index": {"public.a_pkey": "i"}, "view": {"public.w": "v"}}, {"view public.w was not there"}),
+        (
+            {"index": {"public.a_pkey": fingerprint.IN_FLUX}, "view": {}},
+            {"index public.a_pkey is defined otherwise"},
+        ),
+    ],
+)
+def test_only_what_changed_while_it_was_read_is_not_compared(
+    inventory: dict[str, dict[str, str]], sentences: set[str]
+) -> None:
+    there = CONTENTS.model_copy(update={"inventory": inventory})
+    assert set(compare.differences(IN_FLUX, there)) == sentences
+
+
+@pytest.mark.parametrize(
+    ("later", "in_flux"),
+    [
+        ({"index": {"public.a_pkey": "i"}, "view": {"public.v": "v"}}, []),
+        ({"index": {"public.a_pkey": "i", "public.new": "n"}, "view": {"public.v": "v"}, "type": {"t": "t"}}, []),
+        ({"index": {"public.a_pkey": "i"}, "view": {"public.v": "x"}}, ["view public.v"]),
+        ({"index": {"public.a_pkey": "i"}, "view": {}}, ["view public.v"]),
+        ({}, ["index public.a_pkey", "view public.v"]),
+    ],
+)
+def test_a_definition_that_is_another_or_gone_at_the_end_was_in_flux(
+    later: dict[str, dict[str, str]], in_flux: list[str]
+) -> None:
+    steady = fingerprint.steady(CONTENTS.inventory, later)
+    assert fingerprint.in_flux(CONTENTS.model_copy(update={"inventory": steady})) == in_flux
+    assert {kind: sorted(things) for kind, things in steady.items()} == {
+        kind: sorted(things) for kind, things in CONTENTS.inventory.items()
+    }

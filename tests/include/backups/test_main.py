@@ -228,7 +228,7 @@ def test_a_file_that_is_forbidden_is_named(desk: Desk, monkeypatch: pytest.Monke
     backup(desk.bucket)
     file = desk.key()
 
-    def forbid(path: Path, *_: Any) -> str:
+    def forbid(path: Path, *_: Any, **__: Any) -> str:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "read_text", forbid)

@@ -51,20 +51,6 @@ def process_holding(root: Path, name: str) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-@contextmanager
-def sweeping(root: Path) -> Iterator[list[str]]:
-    """Sweep in a thread, which may have to wait; what it removed, once the block is left."""
-    removed: list[str] = []
-    thread = threading.Thread(target=lambda: removed.extend(spool.sweep(root)), daemon=True)
-    thread.start()
-    thread.join(0.3)
-    try:
-        yield removed
-    finally:
-        thread.join(10)
-        assert not thread.is_alive()
-
-
 def folders(root: Path) -> list[str]:
     """What lies in the spool beside its lock."""
     assert (root / spool.LOCK).is_file()
@@ -226,19 +212,21 @@ def test_a_folder_that_is_being_made_is_not_swept(root: Path, monkeypatch: pytes
 
 
 def test_a_folder_that_its_own_process_removes_was_not_left_behind(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    remove, found = shutil.rmtree, list[str]()
+    """A sweep begins just when it is removed; it may have to wait."""
+    remove, swept = shutil.rmtree, list[list[str]]()
+    sweeping = threading.Thread(target=lambda: swept.append(spool.sweep(root)), daemon=True)
 
-    def after_a_sweep_began(place: Path, **how: bool) -> None:
-        with monkeypatch.context() as patch:
-            patch.setattr(shutil, "rmtree", remove)
-            with sweeping(root) as removed:
-                remove(place, ignore_errors=True)
-            found.extend(removed)
+    def after_a_sweep_began(place: Path, **_: bool) -> None:
+        monkeypatch.setattr(shutil, "rmtree", remove)
+        sweeping.start()
+        sweeping.join(0.3)
+        remove(place, ignore_errors=True)
 
     with opened(root):
         monkeypatch.setattr(shutil, "rmtree", after_a_sweep_began)
+    sweeping.join(10)
     assert not folders(root)
-    assert found == []
+    assert swept == [[]]
 
 
 def test_a_name_that_is_taken_costs_who_has_it_nothing(root: Path) -> None:
