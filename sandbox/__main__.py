@@ -25,7 +25,9 @@ from sandbox.components.postgres import dsn
 from sandbox.platform import Platform
 from sandbox.site import PORTS, PROJECT, Site, bypass_proxies, default_state, free_ports
 
-FIRST_RUNBOOKS = ("daily_health_check", "daily_database_backup")
+BACKUP = "daily_database_backup"
+BACKUP_NEEDS = "a Connection orchestrator_postgres_backup of yours"
+FIRST_RUNBOOKS = ("daily_health_check", BACKUP)
 NEEDED_GB = 3
 
 
@@ -59,7 +61,7 @@ def up() -> int:
     _platform(site).start()
     airflow = _with_dags_unpaused(site)
     print(f"All of it runs after {time.monotonic() - began:.0f} s.", flush=True)
-    runs = [_run_once(airflow, dag_id) for dag_id in FIRST_RUNBOOKS]
+    runs = [_run_once(airflow, dag_id) for dag_id in _first_runbooks(site)]
     _say_where_to_look(site, airflow, runs)
     _say_what_is_proved()
     print(f"`make up` took {time.monotonic() - began:.0f} s; `make status` looks again, `make down` stops it.")
@@ -148,6 +150,13 @@ def _with_dags_unpaused(site: Site) -> Airflow:
     for dag_id in sorted(runbooks):
         airflow.unpause(dag_id)
     return airflow
+
+
+def _first_runbooks(site: Site) -> Sequence[str]:
+    if not own.given(site, "DATABASE_URL"):
+        return FIRST_RUNBOOKS
+    print(f"Not running {BACKUP}: the database is yours; {BACKUP_NEEDS} leads it there.", flush=True)
+    return [dag_id for dag_id in FIRST_RUNBOOKS if dag_id != BACKUP]
 
 
 def _run_once(airflow: Airflow, dag_id: str) -> dict[str, Any]:

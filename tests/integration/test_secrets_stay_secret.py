@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from sandbox.airflow_api import Airflow
-from sandbox.components.postgres import dsn, program
+from sandbox.components.postgres import connect, dsn, program
 from sandbox.site import Site
 from tests.proof import Proof
 
@@ -92,6 +94,69 @@ def test_no_secret_is_found_anywhere(airflow_site: Site, proof: Proof) -> None:
     leaked = {hit.partition(" in ")[0] for hit in found}
     what = "a password is found in no log, database, receiver or process list, plain, URL-quoted or base64"
     proof.held(what, n=len(secrets), held=len(secrets) - len(leaked), hits=found)
+
+
+@pytest.mark.proof
+def test_no_credential_and_no_row_of_a_backup_is_found_anywhere(airflow_site: Site, proof: Proof) -> None:
+    airflow = Airflow(airflow_site)
+    airflow.wait_for_dags({"daily_database_backup"})
+    airflow.unpause("daily_database_backup")
+    row = f"canary-{proof.random.getrandbits(96):024x}@example.org"
+    with a_row(airflow_site, row), sampled() as samples:
+        ended = airflow.wait_for_run("daily_database_backup", airflow.trigger("daily_database_backup"))
+    assert ended["state"] == "success"
+    assert any(b"pg_dump" in content for _, content in samples), "the dump was over before anybody looked"
+    secrets = canaries(airflow_site) | {"a row": row}
+    places = (logs(airflow_site), receivers(airflow_site), metadata(airflow_site), stored(airflow_site), iter(samples))
+    found = [hit for place in places for hit in hits(secrets, place)]
+    leaked = {hit.partition(" in ")[0] for hit in found}
+    what = "no credential, private key or row of a backup is in a log, database, receiver, argument, environment, or the bucket"
+    proof.held(what, n=len(secrets), held=len(secrets) - len(leaked), hits=found, samples=len(samples))
+
+
+@contextmanager
+def a_row(site: Site, email: str) -> Iterator[None]:
+    """A user whom nobody else knows."""
+    with connect(site) as database:
+        database.execute("insert into users (email, role) values (%s, 'member')", [email])
+        try:
+            yield
+        finally:
+            database.execute("delete from users where email = %s", [email])
+
+
+@contextmanager
+def sampled() -> Iterator[list[tuple[str, bytes]]]:
+    """Look at the arguments of all processes, and at the environment of PostgreSQL's programs, again and again."""
+    samples: list[tuple[str, bytes]] = []
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.05):
+            samples.extend(each for each in [*process_lists(), *environments()] if each not in samples)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield samples
+    finally:
+        over.set()
+        watcher.join()
+
+
+def environments() -> Iterator[tuple[str, bytes]]:
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"/pg_" in (process / "cmdline").read_bytes():
+                yield str(process / "environ"), (process / "environ").read_bytes()
+        except OSError:
+            continue
+
+
+def stored(site: Site) -> Iterator[tuple[str, bytes]]:
+    """What lies in the bucket, and in the folder where opened dumps lie for a while."""
+    for folder in (site.path("s3", "objects"), site.path("s3", "versions"), site.path("backup-spool")):
+        yield from ((str(file), file.read_bytes()) for file in folder.rglob("*") if file.is_file())
 
 
 def test_what_holds_secrets_is_readable_by_its_owner_only(airflow_site: Site) -> None:
