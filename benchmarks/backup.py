@@ -127,7 +127,7 @@ class Bench:
                 server.execute(statement.encode())
             server.execute("checkpoint")
 
-    def let_copy(self) -> None:
+    def allow(self) -> None:
         """Let the superuser copy the cluster, which the platform in small lets nobody."""
         with (postgres.data_folder(self.site) / "pg_hba.conf").open("a") as rules:
             rules.write(REPLICATION)
@@ -136,6 +136,7 @@ class Bench:
 
 
 Way = Callable[[Bench], list[str]]
+Round = Mapping[str, Mapping[str, float]]
 WAYS: Mapping[str, Way] = {
     "document": Bench.document,
     "encrypted": lambda bench: bench.ours("encrypted"),
@@ -146,6 +147,16 @@ WAYS: Mapping[str, Way] = {
     "peer": Bench.peer,
 }
 """In this order in every round."""
+ONLY = ("encrypted",)
+"""Measured of every size but the first: does it grow with the size and nothing else?"""
+CLAIMS = (
+    ("encrypted", "document", "document"),
+    ("proved", "document", "document"),
+    ("proved", "encrypted", "encrypted"),
+    ("encrypted", "limit", "limit_binary_1"),
+    ("peer", "document", "document"),
+)
+"""One way over another, and what the other is called in the name of the ratio."""
 
 
 def main() -> None:
@@ -159,10 +170,10 @@ def main() -> None:
             bench.fill(chosen.sizes[0])
             print(table(bench, chosen.runs))
             return
-        found = {gb: of_size(bench, gb, chosen.runs) for gb in chosen.sizes}
+        found = {gb: of_size(bench, gb, chosen.runs, ONLY if n else tuple(WAYS)) for n, gb in enumerate(chosen.sizes)}
     figures = {"runs": float(chosen.runs), "aws_cli": float(has_aws())}
-    for gb, ways in found.items():
-        figures |= {f"{gb:g}gb_{way}_{name}": value for way, costs in ways.items() for name, value in costs.items()}
+    for gb, rounds in found.items():
+        figures |= {f"{gb:g}gb_{name}": value for name, value in figures_by_way(rounds).items()}
     finish("backup", ratios=ratios(found), figures=figures, as_json=chosen.json)
 
 
@@ -190,37 +201,45 @@ def benched() -> Iterator[Bench]:
         Path(folder).chmod(0o711)  # PostgreSQL's own user passes through
         with running(site, ["postgres", "postgres-scratch", "s3"]):
             bench = Bench(site=site, folder=site.folder("worker"))
-            bench.let_copy()
+            bench.allow()
             yield bench
 
 
-def of_size(bench: Bench, gb: float, runs: int) -> Mapping[str, Mapping[str, float]]:
-    """Return the median of every figure of every way."""
+def of_size(bench: Bench, gb: float, runs: int, ways: Sequence[str]) -> list[Round]:
+    """Return what each of these ways cost in every round."""
     print(f"filling {gb:g} GB …", flush=True)
     bench.fill(gb)
     bench.measure(bench.copied("text", 1))  # untimed: the first reading of all
-    rounds: dict[str, list[Mapping[str, float]]] = {way: [] for way in WAYS}
-    for n in range(runs):
-        for way, command in WAYS.items():
-            rounds[way].append(bench.measure(command(bench)))
-            print(f"  {n + 1}/{runs} {way:<16} {json.dumps(rounds[way][-1])}", flush=True)
-    return {way: medians(costs) for way, costs in rounds.items()}
+    return [one_round(bench, f"{n + 1}/{runs}", ways) for n in range(runs)]
 
 
-def ratios(found: Mapping[float, Mapping[str, Mapping[str, float]]]) -> Mapping[str, float]:
+def one_round(bench: Bench, name: str, ways: Sequence[str]) -> Round:
+    """Return what each way cost."""
+    costs: dict[str, Mapping[str, float]] = {}
+    for way in ways:
+        costs[way] = bench.measure(WAYS[way](bench))
+        print(f"  {name} {way:<16} {json.dumps(costs[way])}", flush=True)
+    return costs
+
+
+def ratios(found: Mapping[float, Sequence[Round]]) -> Mapping[str, float]:
     """Return the claims, of the first size; the last of them is about all sizes."""
-    first = {way: costs["seconds"] for way, costs in next(iter(found.values())).items()}
-    claims = {
-        "encrypted_over_document": first["encrypted"] / first["document"],
-        "proved_over_document": first["proved"] / first["document"],
-        "proved_over_encrypted": first["proved"] / first["encrypted"],
-        "encrypted_over_limit": first["encrypted"] / first["limit_binary_1"],
-        "peer_over_document": first["peer"] / first["document"],
+    first = next(iter(found.values()))
+    claims = {f"{above}_over_{name}": ratio(first, above, below) for above, name, below in CLAIMS}
+    a_gb = [statistics.median(each["encrypted"]["seconds"] for each in rounds) / gb for gb, rounds in found.items()]
+    return {**claims, "seconds_per_gb_spread": round(max(a_gb) / min(a_gb) - 1, 3)} if len(a_gb) > 1 else claims
+
+
+def ratio(rounds: Sequence[Round], above: str, below: str) -> float:
+    """Return the median of the rounds' own ratios: others who use the machine slow both down."""
+    return round(statistics.median(each[above]["seconds"] / each[below]["seconds"] for each in rounds), 3)
+
+
+def figures_by_way(rounds: Sequence[Round]) -> Mapping[str, float]:
+    """Return the median of each figure of each way, by `<way>_<figure>`."""
+    return {
+        f"{way}_{name}": value for way in rounds[0] for name, value in medians([each[way] for each in rounds]).items()
     }
-    a_gb = [ways["encrypted"]["seconds"] / ways["document"]["plain_mb"] for ways in found.values()]
-    if len(a_gb) > 1:
-        claims["seconds_per_gb_spread"] = max(a_gb) / min(a_gb) - 1
-    return {name: round(value, 3) for name, value in claims.items()}
 
 
 def figures_of(cost: Cost, sent_bytes: int) -> Mapping[str, float]:

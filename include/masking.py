@@ -11,6 +11,7 @@ _SECRETS = (
     re.compile(r"(bearer )[\w.~+/=-]+", re.IGNORECASE),
     re.compile(r"(basic )[A-Za-z0-9+/=]{8,}", re.IGNORECASE),
     re.compile(r"()x(?:ox[a-z]|app)-[\w-]+"),  # Slack tokens
+    re.compile(r"()AGE-SECRET-KEY-1\w+", re.IGNORECASE),
     re.compile(r"(/services/)[\w/-]+"),  # the path of a Slack webhook is its password
     re.compile(
         r"""((?:password|passwd|secret|token|api_key|routing_key)["']?\s*[=:]\s*["']?)[^\s&,;'"]+""", re.IGNORECASE

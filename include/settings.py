@@ -26,6 +26,7 @@ from pydantic_settings import (
 from yaml import YAMLError
 
 from include.errors import ConfigurationError
+from include.masking import masked
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 PREFIX = "OPS_"
@@ -390,4 +391,5 @@ def _one_sentence(error: ValidationError) -> str:
         return f"settings: {first['msg']}"
     field = ".".join(str(part) for part in first["loc"])
     variable = "OPS_" + "__".join(str(part) for part in first["loc"]).upper()
-    return f"setting {field}: {first['msg']} (got {str(first['input'])[:80]!r}); change it in {_file_of_the_place()} or in {variable}"
+    got = repr(masked(str(first["input"]))[:80])
+    return f"setting {field}: {first['msg']} (got {got}); change it in {_file_of_the_place()} or in {variable}"

@@ -162,7 +162,12 @@ def look(store: Store, database: str, since: str = "") -> Catalogue:
 
 
 def read(store: Store, version: Version) -> Backup:
-    """Return what one version of a manifest says, and what was found out about it."""
+    """Return what one version of a manifest says, and what was found out about it; what arrives torn is fetched once more."""
+    seen = _read(store, version)
+    return _read(store, version) if seen.problem else seen
+
+
+def _read(store: Store, version: Version) -> Backup:
     key = version.key.removesuffix(keys.MANIFEST)
     known: dict[str, Any] = {"key": key, "version_id": version.id, "stored_at": version.stored_at}
     if version.bytes > SMALL:

@@ -24,6 +24,8 @@ UNTIMED = {
 }
 READABLE = {"datestyle": "ISO", "timezone": "UTC"}
 """A database may have another style set for everybody, which the client cannot read."""
+ALIVE = {"tcp_user_timeout": 60_000, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+"""By which the kernel notices that a peer is gone; not one behind something that acknowledges for it."""
 LOCK_TIMEOUT_S = 30
 """How long a table may be locked by others; a backup that waits longer holds up everybody behind it."""
 _OURS = frozenset(
@@ -59,7 +61,7 @@ class Login:
 
         chosen = {**UNTIMED, **READABLE, "lock_timeout": f"{LOCK_TIMEOUT_S}s", **settings}
         options = " ".join(f"-c {name}={value}" for name, value in chosen.items())
-        bounded = {"connect_timeout": CONNECT_TIMEOUT_S, "tcp_user_timeout": 60_000, "application_name": application}
+        bounded = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": application, **ALIVE}
         try:
             with psycopg.connect(**{**bounded, **self.parameters, "options": options}, autocommit=True) as session:
                 yield session
@@ -86,7 +88,8 @@ class Login:
         """What a program of PostgreSQL is told on its command line: everything but the password."""
         from psycopg.conninfo import make_conninfo
 
-        return make_conninfo(**{name: value for name, value in self.parameters.items() if name in _OURS})
+        ours = {name: value for name, value in self.parameters.items() if name in _OURS}
+        return make_conninfo("", **{**ALIVE, **ours})
 
     @contextmanager
     def passfile(self) -> Iterator[int]:

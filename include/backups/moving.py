@@ -46,6 +46,8 @@ class Flow:
 
     def __str__(self) -> str:
         """Return `the dump: 1.20 GB of about 3.10 GB (39 %), 85 MB/s, about 22 s left`."""
+        if not self.done:
+            return f"{self.what}: at it for {time.monotonic() - self.began_at:.0f} s"
         rate = self.done / max(0.001, time.monotonic() - self.began_at)
         said = f"{self.what}: {size(self.done)}"
         if self.total > self.done and rate:

@@ -40,6 +40,8 @@ _LATER = (
 )
 _CHANGED_UNDER_US = ("does not exist", "cache lookup failed", "deadlock detected", "could not open relation")
 """How a dump says that a table was dropped while it was read; its login was proved a moment before."""
+_WAITED = "canceling statement due to statement timeout"
+"""What the server calls a lock that pg_dump did not get in time."""
 _NO_ROOM = ("No space left", "could not extend file", "out of memory", "max_locks_per_transaction", "Disk quota")
 
 
@@ -81,6 +83,7 @@ class Running:
     process: subprocess.Popen[bytes]
     complaints: IO[bytes]
     name: str
+    at: str
 
     @property
     def output(self) -> IO[bytes]:
@@ -99,17 +102,22 @@ class Running:
         self.complaints.seek(0)
         said = self.complaints.read(100_000).decode(errors="replace")
         if code:
-            raise failure(self.name, code, said)
+            raise failure(self.name, code, said, self.at)
 
 
-def failure(name: str, code: int, said: str) -> RunbookError:
-    """Return the error that a program's end stands for: its own first complaint, without what it quotes of a row."""
+def failure(name: str, code: int, said: str, at: str = "") -> RunbookError:
+    """Return the error that a program's end stands for: its own first complaint, without what it quotes of a row.
+
+    :param at: the server that it talked to.
+    """
     complaints = [_DATA.sub('"…"', each) for each in _COMPLAINT.findall(said)]
-    ended = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
+    ended = f"{name}{f' at {at}' if at else ''} {f'was ended by signal {-code}' if code < 0 else f'ended with {code}'}"
     if not complaints:
-        return (TransientError if code < 0 else PermanentError)(f"{name} {ended}: it gave no reason")
-    first = one_line(complaints[0], 200)
-    return _kind(name, "\n".join(complaints))(f"{name} {ended}: {first}")
+        return (TransientError if code < 0 else PermanentError)(f"{ended}: it gave no reason")
+    if name == "pg_dump" and _WAITED in complaints[0]:
+        return TransientError(f"{ended}: a table stayed locked by another session; find the holder in pg_locks")
+    first = one_line("; ".join(complaints[:2]), 250)
+    return _kind(name, "\n".join(complaints))(f"{ended}: {first}")
 
 
 def _kind(name: str, said: str) -> type[RunbookError]:
@@ -141,7 +149,7 @@ def running(
             bufsize=1 << 20,
             process_group=0,
         )
-        program = Running(process, complaints, Path(command[0]).name)
+        program = Running(process, complaints, Path(command[0]).name, login.name if login else "")
         try:
             yield program
         finally:

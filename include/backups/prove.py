@@ -16,13 +16,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from include.backups import catalogue, compare, fingerprint, keys, moving, scratch, sealing, source, spool
+from include.backups import catalogue, compare, fingerprint, keys, scratch, sealing, source, spool
 from include.backups.catalogue import Backup, Mark, Verdict
 from include.backups.derive import schema_bytes
 from include.backups.fingerprint import Contents, Fingerprint
-from include.backups.login import Login, hang_up
+from include.backups.lively import lively
+from include.backups.login import Login
 from include.backups.manifest import Manifest
-from include.backups.moving import Flow, Job, size
+from include.backups.moving import size
 from include.backups.opening import Opener
 from include.backups.programs import Programs
 from include.backups.store import Store
@@ -85,7 +86,8 @@ class Prover:
         try:
             proof = self._prove(backup, identity, sha256, usual)
         except VerificationError as error:
-            self._mark(backup, Mark(verdict=Verdict.BAD, at=_now(), manifest=backup.sha256, reason=str(error)))
+            if not backup.problem:  # a torn manifest is BAD by itself, and what was read of it may be the way's fault
+                self._mark(backup, Mark(verdict=Verdict.BAD, at=_now(), manifest=backup.sha256, reason=str(error)))
             raise VerificationError(f"{backup.key} is BAD: {error}; it will not be used, take another") from None
         self._lock(backup, proof.locked_until)
         self._mark(backup, _good(proof))
@@ -142,29 +144,28 @@ class Prover:
     def _restore(self, archive: Path, name: str, wanted: Fingerprint) -> tuple[float, int]:
         """Return when the restore was done, and into how many indexes amcheck looked."""
         programs = Programs(self.limits.programs)
-        scratch.make_roles(self.server, wanted.roles)
-        with scratch.database(self.server, name, wanted.database) as target:
-            scratch.check_extensions(target, wanted.extensions)
+        scratch.make_roles(self.server, wanted.roles, self.limits)
+        with scratch.database(self.server, name, wanted.database, self.limits) as target:
+            scratch.check_extensions(target, wanted.extensions, self.limits)
             scratch.restore(archive, target, programs, self.limits)
             restored = time.monotonic()
             with target.session("backup compare") as session:
-                found = self._contents(session)
+                found = lively("the comparison", target, session, self.limits, lambda: self._contents(session))
                 if differences := compare.differences(wanted.contents, found, scratch.NOT_COMPARED):
                     raise VerificationError(f"what was restored differs: {compare.told(differences)}")
-                indexes = scratch.check_indexes(session, self.limits.index_checks)
+                indexes = self._check_indexes(target, session)
         return restored, indexes
 
     def _contents(self, session: Session) -> Contents:
         source.settle(session)
         session.execute("begin isolation level repeatable read read only")
-        tables = source.tables(session)
-        flow = Flow("the comparison", total=sum(table.bytes for table in tables))
-        found: list[Contents] = []
-        job = Job(flow, lambda: found.append(fingerprint.contents(session, tables, flow.moved)))
-        limits = self.limits
-        moving.run([job], stall_s=limits.stall_s, progress_s=limits.progress_s, stop=lambda: hang_up(session))
+        found = fingerprint.contents(session, source.tables(session))
         session.execute("commit")
-        return found[0]
+        return found
+
+    def _check_indexes(self, target: Login, session: Session) -> int:
+        most = self.limits.index_checks
+        return lively("amcheck", target, session, self.limits, lambda: scratch.check_indexes(session, most))
 
     def _lock(self, backup: Backup, until: datetime) -> None:
         assert backup.manifest  # it was believed

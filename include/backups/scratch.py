@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,17 +11,26 @@ from typing import TYPE_CHECKING, Any
 from psycopg import errors, sql
 
 from include.backups import moving
+from include.backups.lively import asking, lively
 from include.backups.login import Login
 from include.backups.moving import Flow, Job
 from include.backups.programs import Programs, Running, running
-from include.errors import ConfigurationError, PermanentError, RefusedError, TransientError, VerificationError
+from include.errors import (
+    ConfigurationError,
+    PermanentError,
+    RefusedError,
+    RunbookError,
+    TransientError,
+    VerificationError,
+)
 from include.settings import BackupLimits
 from include.sql import statement
 
 if TYPE_CHECKING:
     from include.backups.login import Session
 
-FOLLOWED_EVERY_S = 0.5
+log = logging.getLogger(__name__)
+
 PREFIX = "verify_"
 RESTORE_SETTINGS = {"synchronous_commit": "off", "maintenance_work_mem": "256MB"}
 """Of the restoring sessions: the database is thrown away, and indexes are most of the work."""
@@ -32,22 +41,25 @@ NOT_COMPARED = frozenset({"default privileges", "owner"})
 
 
 @contextmanager
-def database(server: Login, name: str, like: Mapping[str, Any]) -> Iterator[Login]:
-    """Make a database and drop it, whatever happens.
+def database(server: Login, name: str, like: Mapping[str, Any], limits: BackupLimits) -> Iterator[Login]:
+    """Make a database and drop it, whatever happens; one that cannot be dropped is left to the sweep.
 
     :param server: login at any other database of the scratch server.
     :param like: encoding and locale of the original.
     """
     with server.session("backup scratch") as session:
-        _hold(session, name)
-        _create(session, name, like)
+        lively("making a database", server, session, limits, lambda: _make(session, name, like))
         try:
             yield server.to(name)
         finally:
-            _drop(session, name)
+            try:
+                lively("dropping a database", server, session, limits, lambda: _drop(session, name))
+            except RunbookError as error:
+                log.warning("%s is left for the sweep: %s", name, error)
 
 
-def _create(session: Session, name: str, like: Mapping[str, Any]) -> None:
+def _make(session: Session, name: str, like: Mapping[str, Any]) -> None:
+    _hold(session, name)
     made = sql.SQL("create database {} encoding {} lc_collate {} lc_ctype {}").format(
         sql.Identifier(name), *(sql.Literal(like[key]) for key in ("encoding", "collate", "ctype"))
     )
@@ -63,7 +75,7 @@ def _create(session: Session, name: str, like: Mapping[str, Any]) -> None:
 def _drop(session: Session, name: str) -> None:
     """End our own sessions in it, then drop it. FORCE is refused where autovacuum is at work, which a plain drop ends by itself."""
     place = sql.Identifier(name)
-    with suppress(errors.InvalidCatalogName):  # it was never made
+    with suppress(errors.InvalidCatalogName, errors.ObjectNotInPrerequisiteState):  # never made, or half dropped before
         session.execute(
             sql.SQL("alter database {} connection limit 0").format(place)
         )  # a dead process' child may come back
@@ -93,17 +105,19 @@ def sweep(server: Login) -> list[str]:
     return [str(name) for (name,) in found]
 
 
-def make_roles(server: Login, names: Iterable[str]) -> None:
+def make_roles(server: Login, names: Iterable[str], limits: BackupLimits) -> None:
     """Make the roles that the backup's grants and policies name, without a login; those that exist stay as they are.
 
     They stay: the next restore needs the same ones, and of two at once none may take them from the other.
     """
     with server.session("backup roles") as session:
-        for name in names:
-            try:
-                session.execute(sql.SQL("create role {} nologin").format(sql.Identifier(name)))
-            except errors.DuplicateObject:
-                continue
+        lively("making roles", server, session, limits, lambda: _make_roles(session, names))
+
+
+def _make_roles(session: Session, names: Iterable[str]) -> None:
+    for name in names:
+        with suppress(errors.DuplicateObject):
+            session.execute(sql.SQL("create role {} nologin").format(sql.Identifier(name)))
 
 
 def restore(archive: Path, target: Login, programs: Programs, limits: BackupLimits) -> None:
@@ -114,9 +128,10 @@ def restore(archive: Path, target: Login, programs: Programs, limits: BackupLimi
     command += ["--no-subscriptions", "--no-security-labels", "--no-password", f"--jobs={limits.restore_jobs}"]
     command += [f"--use-list={chosen}", f"--dbname={target.conninfo}", str(archive)]
     with running(command, target, application="backup restore", **RESTORE_SETTINGS) as program:
-        flow = Flow("the restore")
-        jobs = [Job(flow, lambda: _wait(program)), Job(flow, lambda: _follow(program, target, flow))]
-        moving.run(jobs, stall_s=limits.stall_s, progress_s=limits.progress_s, stop=program.kill)
+        flow = Flow(f"the restore into {target.name}")
+        with asking(target, lambda session: _grow(flow, session)):
+            stall_s, progress_s = limits.stall_s, limits.progress_s
+            moving.run([Job(flow, lambda: _wait(program))], stall_s=stall_s, progress_s=progress_s, stop=program.kill)
 
 
 def _wait(program: Running) -> None:
@@ -129,14 +144,11 @@ def _wait(program: Running) -> None:
         raise VerificationError(str(error)) from None
 
 
-def _follow(program: Running, target: Login, flow: Flow) -> None:
+def _grow(flow: Flow, session: Session) -> None:
     """Let the flow grow with the database; a session that computes moves too, though nothing grows while it sorts."""
-    with target.session("backup progress") as session:
-        while program.process.poll() is None:
-            [(bytes_, works)] = session.execute(statement("restore_progress")).fetchall()
-            if works or bytes_ > flow.done:
-                flow.moved(max(0, bytes_ - flow.done))
-            time.sleep(FOLLOWED_EVERY_S)
+    [(bytes_, works)] = session.execute(statement("restore_progress")).fetchall()
+    if works or bytes_ > flow.done:
+        flow.moved(max(0, bytes_ - flow.done))
 
 
 def _entries(archive: Path, programs: Programs) -> list[bytes]:
@@ -152,20 +164,22 @@ def _is_left_out(line: bytes) -> bool:
     return b" ".join(what.split(b" ")[2:]).decode(errors="replace").startswith(LEFT_OUT)
 
 
-def check_extensions(target: Login, wanted: Mapping[str, str]) -> None:
+def check_extensions(target: Login, wanted: Mapping[str, str], limits: BackupLimits) -> None:
     """Refuse if the server lacks an extension that only a superuser can bring: that says nothing about the backup."""
     with target.session("backup extensions") as session:
-        here = {
-            name
-            for (name,) in session.execute(
-                "select name from pg_available_extension_versions where installed or trusted or not superuser"
-            )
-        }
+        here = lively("listing extensions", target, session, limits, lambda: _extensions(session))
     if missing := sorted(wanted.keys() - here):
         raise ConfigurationError(
             f"the scratch server lacks the extension {', '.join(missing)}; install it there and create it in template1"
             " (deploy/postgres/extensions.sql), or no backup can be proved"
         )
+
+
+def _extensions(session: Session) -> set[str]:
+    found = session.execute(
+        "select name from pg_available_extension_versions where installed or trusted or not superuser"
+    )
+    return {name for (name,) in found}
 
 
 def check_indexes(session: Session, most: int) -> int:

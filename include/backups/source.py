@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from include.backups.lively import lively
 from include.backups.login import Login
 from include.errors import ConfigurationError, TransientError
 from include.settings import BackupLimits
@@ -104,29 +106,32 @@ def refuse(server: Server, limits: BackupLimits, *, dump_major: int, known_ident
             " sslmode to verify-full or require in the extra of the Connection in connections.backup_source"
         )
     if server.lag_s > limits.standby_lag_max_s:
+        behind = f"{server.lag_s:.0f} s behind" if isfinite(server.lag_s) else "behind by nobody knows how much"
         raise ConfigurationError(
-            f"the standby is {server.lag_s:.0f} s behind (limit {limits.standby_lag_max_s:.0f} s): its backup would already"
-            " be old; let connections.backup_source lead to the primary, or raise backup.standby_lag_max_s"
+            f"the standby is {behind} (limit {limits.standby_lag_max_s:.0f} s): its backup would already be old; let"
+            " connections.backup_source lead to the primary, or raise backup.standby_lag_max_s"
         )
 
 
 @contextmanager
-def snapshot(login: Login) -> Iterator[Snapshot]:
+def snapshot(login: Login, limits: BackupLimits) -> Iterator[Snapshot]:
     """Hold one moment of the database still.
 
     Every table is locked (against a change of shape, not against writing) before the moment is taken: a table that is truncated or
     rewritten between the two would look empty in it.
     """
     with login.session("backup snapshot") as session:
-        settle(session)
-        for _ in range(TRIES):
-            if taken := _taken(session):
-                yield taken
-                session.execute("rollback")
-                return
-        raise TransientError(
-            f"tables of {login.name} came or went {TRIES} times between being listed and being locked; nothing was read"
-        )
+        taken = lively("the snapshot", login, session, limits, lambda: _within_tries(session))
+        if taken is None:
+            raise TransientError(
+                f"tables of {login.name} came or went {TRIES} times between being listed and being locked; nothing was read"
+            )
+        yield taken
+
+
+def _within_tries(session: Session) -> Snapshot | None:
+    settle(session)
+    return next((taken for taken in (_taken(session) for _ in range(TRIES)) if taken), None)
 
 
 def settle(session: Session) -> None:

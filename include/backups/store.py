@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 SENDERS = 3
 """Parts on their way at once: enough to hide the store's latency; each holds its bytes in memory."""
+CHUNK = 1 << 20
 SMALL = 64 << 20
 """Bytes of an object that is read into memory, at most."""
 TIMES_RESUMED = 5
@@ -38,7 +39,10 @@ _WITHDRAWN = "NoSuchUpload"
 _LATER = frozenset({"SlowDown", "RequestTimeout", "InternalError", "OperationAborted"})
 _MEANT: Mapping[str, tuple[type[RunbookError], str]] = {
     **dict.fromkeys(_GONE, (VerificationError, "it is not there")),
-    _WITHDRAWN: (TransientError, "somebody aborted the upload; is backup.leftovers_after_s shorter than it takes?"),
+    _WITHDRAWN: (
+        TransientError,
+        "somebody aborted the upload, or the answer of a try before was lost; is backup.leftovers_after_s shorter than it takes?",
+    ),
     "NoSuchBucket": (ConfigurationError, "there is no bucket {bucket!r}; create it, or correct backup.bucket"),
     **dict.fromkeys(
         ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403", "AllAccessDisabled"),
@@ -62,8 +66,8 @@ _MEANT: Mapping[str, tuple[type[RunbookError], str]] = {
 
 CONFIG = {
     "connect_timeout": 5,
-    "read_timeout": 30,
-    "retries": {"mode": "standard", "total_max_attempts": 4},
+    "read_timeout": 15,
+    "retries": {"mode": "standard", "total_max_attempts": 8},
     "max_pool_connections": 10,
     "request_checksum_calculation": "when_required",  # we say which, and where
     "response_checksum_validation": "when_required",  # the manifest says more
@@ -117,7 +121,7 @@ class Store:
     def get(self, key: str, version_id: str, *, limit: int = SMALL) -> bytes:
         """Return a small object whole."""
         reader, content = self.open(key, version_id), b""
-        while data := reader.read(limit + 1):
+        while data := reader.read(CHUNK):
             content += data
             if len(content) > limit:
                 raise PermanentError(f"{key} is larger than {limit} bytes, which none of ours is")
@@ -336,22 +340,22 @@ class Download:
                 data: bytes = self._body.read(size if size >= 0 else None)
             except FlexibleChecksumError:
                 raise TransientError(f"what arrived of {self.key} is not what the store has") from None
-            except (BotoCoreError, ClientError, HTTPError, OSError) as error:
-                self._resume(error)
+            except (BotoCoreError, ClientError, HTTPError, OSError):
+                self._resume()
                 continue
             if not data and size and self.bytes < self._size:
-                self._resume(EOFError("it ended early"))
+                self._resume()
                 continue
             self.bytes += len(data)
             self.digest.update(data)
             return data
 
-    def _resume(self, error: Exception) -> None:
+    def _resume(self) -> None:
         self._left -= 1
         if self._left < 0:
             raise TransientError(
-                f"the download of {self.key} broke {TIMES_RESUMED + 1} times, last after {self.bytes} bytes"
-                f" ({one_line(str(error), 120)})"
+                f"the download of {self.key} broke {TIMES_RESUMED + 1} times, last after {self.bytes} bytes; nothing was"
+                " kept of it: look at the network, then try again"
             ) from None
         self._body = self._from(self.bytes)
 

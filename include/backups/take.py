@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from include.backups import fingerprint, keys, manifest, moving, sealing, source
 from include.backups.fingerprint import Contents, Fingerprint
+from include.backups.lively import followed, lively
 from include.backups.login import LOCK_TIMEOUT_S, Login, hang_up
 from include.backups.manifest import Facts, Manifest, Previous, Stored
 from include.backups.moving import Flow, Job, Tap, size
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from pyrage.x25519 import Recipient
 
     from include.backups.login import Session
+
+Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
 
@@ -80,23 +83,33 @@ class Taker:
         """Take one; a RunbookError says what was in the way, and the bucket then holds nothing that looks like a backup."""
         to = sealing.recipients(self.limits.recipients)
         dump_version, dump_major = self._programs.version("pg_dump")
+        self._programs.path("pg_dumpall")
         with self.login.session("backup preflight") as session:
-            server = source.look(session)
+            server = self._lively("the preflight", session, lambda: source.look(session))
         source.refuse(server, self.limits, dump_major=dump_major, known_identifier=request.known_identifier)
         key = keys.fresh(self.limits.database, server.now, request.op_id, request.attempt)
         part_bytes = max(PART_BYTES_MIN, -(-server.database_bytes // PARTS_MAX))
-        with Upload(self.store, key + keys.DUMP, part_bytes) as upload, source.snapshot(self.login) as moment:
+        with (
+            Upload(self.store, key + keys.DUMP, part_bytes) as upload,
+            source.snapshot(self.login, self.limits) as moment,
+        ):
             log.info("%s: %d tables at %s, snapshot %s", key, len(moment.tables), moment.taken_at, moment.name)
             dump, contents = self._read_side_by_side(moment, upload, to, request.usual_bytes)
             known = {"key": key, "dump_version": dump_version, "part_bytes": part_bytes, "rows": contents.rows}
-            facts = self._facts(server, moment, request, finished_at=source.look(moment.session).now, **known)
-            whole = _fingerprint(facts, contents, moment.session)
+            finished_at = self._lively("the clock", moment.session, lambda: source.look(moment.session)).now
+            facts = self._facts(server, moment, request, finished_at=finished_at, **known)
+            whole = self._lively(
+                "the second look", moment.session, lambda: _fingerprint(facts, contents, moment.session)
+            )
         objects = {
             keys.DUMP: dump,
             keys.FINGERPRINT: self._put_sealed(key + keys.FINGERPRINT, fingerprint.render(whole), to),
             keys.GLOBALS: self._put_sealed(key + keys.GLOBALS, self._globals(), to),
         }
         return self._finish(Manifest(format=1, facts=facts, objects=objects))
+
+    def _lively(self, what: str, session: Session, deed: Callable[[], Answer]) -> Answer:
+        return lively(what, self.login, session, self.limits, deed)
 
     @property
     def _programs(self) -> Programs:
@@ -125,8 +138,8 @@ class Taker:
         self, moment: Snapshot, upload: Upload, to: Sequence[Recipient], usual_bytes: int
     ) -> tuple[Stored, Contents]:
         """Return the stored dump and the contents, both of the same moment."""
-        dumped = Flow("the dump", total=usual_bytes)
-        printed = Flow("the fingerprint", total=sum(table.bytes for table in moment.tables))
+        dumped = Flow(f"the dump of {self.login.name}", total=usual_bytes)
+        printed = Flow(f"the fingerprint of {self.login.name}", total=sum(table.bytes for table in moment.tables))
         found: list[Contents] = []
 
         def print_contents() -> None:
@@ -136,7 +149,8 @@ class Taker:
             tap = Tap(dump.output, dumped)
             jobs = [Job(dumped, lambda: _seal_dump(tap, dump, upload, to)), Job(printed, print_contents)]
             stall_s, progress_s = self.limits.stall_s, self.limits.progress_s
-            moving.run(jobs, stall_s=stall_s, progress_s=progress_s, stop=lambda: _stop(dump, moment))
+            with followed(self.login, moment.session, printed):
+                moving.run(jobs, stall_s=stall_s, progress_s=progress_s, stop=lambda: _stop(dump, moment))
             return upload.complete(plain_bytes=tap.bytes, plain_sha256=tap.digest.hexdigest()), found[0]
 
     def _dump_command(self, snapshot: str) -> list[str]:
@@ -160,10 +174,13 @@ class Taker:
             "--encoding=UTF8",
         ]
         command += [f"--dbname={self.login.conninfo}", f"--database={self.limits.database}"]
+        said: list[bytes] = []
         with running(command, self.login) as program:
-            said = program.output.read()
+            job = Job(Flow(f"the roles of {self.login.name}"), lambda: said.append(program.output.read()))
+            stall_s, progress_s = self.limits.stall_s, self.limits.progress_s
+            moving.run([job], stall_s=stall_s, progress_s=progress_s, stop=program.kill)
             program.check()
-        return said
+        return said[0]
 
     def _put_sealed(self, key: str, plain: bytes, to: Sequence[Recipient]) -> Stored:
         sealed = io.BytesIO()

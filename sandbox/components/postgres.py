@@ -53,6 +53,7 @@ max_wal_size = '2GB'
 wal_level = {wal_level}
 max_wal_senders = {senders}
 max_locks_per_transaction = 512
+authentication_timeout = 10s
 track_commit_timestamp = on
 track_io_timing = on
 shared_preload_libraries = 'pg_stat_statements'

@@ -21,7 +21,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, NoReturn
 
-from include.backups import keys, scratch, spool, take
+from include.backups import keys, lively, scratch, spool, take
 from include.backups.login import Login
 from include.backups.moving import Tap
 from include.backups.prove import Prover
@@ -226,7 +226,7 @@ def _answer(process: subprocess.Popen[str], case: Case) -> int:
 def main(state: str, database: str) -> None:
     """Let a fork meet each case that is read, and print how it ended."""
     bypass_proxies()
-    take.PART_BYTES_MIN, scratch.FOLLOWED_EVERY_S = PART_BYTES, 0.05
+    take.PART_BYTES_MIN, lively.ASKED_EVERY_S = PART_BYTES, 0.05
     world = World(Site.load(Path(state)), database)
     victim = Victim(world, world.store("backup_writer"), world.store("backup_verifier"))
     for line in sys.stdin:

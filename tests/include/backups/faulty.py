@@ -27,7 +27,7 @@ from tests.include.backups.world import World
 Thing = TypeVar("Thing")
 Outcome = RunbookError | Taken | Proof
 
-END_S = 20
+END_S = 25
 """How long a take or a proof of a few megabytes may last whatever is broken: more is hanging."""
 GONE_S = 15
 """How long the server may need to notice that a client of its is gone."""
@@ -57,9 +57,11 @@ def outcome(deed: Callable[[], Thing]) -> Thing | RunbookError:
     job.thread.start()
     job.thread.join(END_S)
     assert not job.runs, f"it hangs: {END_S} s and no end"
-    if job.error and not isinstance(job.error, RunbookError):
+    if job.error is None:
+        return found[0]
+    if not isinstance(job.error, RunbookError):
         raise job.error
-    return job.error or found[0]
+    return job.error
 
 
 def error_of(deed: Callable[[], object], kind: type[RunbookError], *words: str) -> str:
@@ -68,7 +70,7 @@ def error_of(deed: Callable[[], object], kind: type[RunbookError], *words: str) 
     assert isinstance(error, RunbookError), f"it did not fail: {error}"
     said = str(error)
     assert type(error) is kind, f"{type(error).__name__}: {said}"
-    assert not unclear(error)
+    assert not (wrong := unclear(error)), wrong
     assert [word for word in words if word not in said] == [], said
     return said
 

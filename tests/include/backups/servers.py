@@ -1,4 +1,4 @@
-"""PostgreSQL servers of our own beside the platform's, which may be stopped, opened to plain connections, and followed by a standby."""
+"""PostgreSQL servers beside the platform's, which may be stopped, opened to plain connections, and followed by a standby."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import psycopg
+from psycopg import sql
 
 from sandbox import age_keys
 from sandbox.components import postgres, s3
@@ -78,3 +79,44 @@ def _share_secrets(shared: Site, site: Site) -> None:
     age_keys.recipients(shared)  # made when they are asked for the first time
     for name in names:
         site.secret(name, make=partial(shared.secret, name))
+
+
+@contextmanager
+def standby(own: Own) -> Iterator[Site]:
+    """Let a standby follow the source by streaming; yield a site whose `postgres` is that standby."""
+    own.admit("hostssl replication postgres")
+    port = free_ports()["postgres"]
+    data = own.site.path(f"standby-{port}", "data")
+    postgres._hand_over(data.parent)
+    source = f"{postgres.dsn(own.site, postgres.SUPERUSER, 'postgres')}?sslmode=require"
+    _program("pg_basebackup", "-D", data, "-d", source, "-R", "-X", "stream", "-c", "fast", "--no-sync")
+    with (data / "postgresql.conf").open("a") as file:
+        file.write(f"port = {port}\n")
+    _program("pg_ctl", "-D", data, "-l", data.parent / "log", "-w", "start")
+    try:
+        yield Site(own.site.state, {**own.site.ports, "postgres": port})
+    finally:
+        _program("pg_ctl", "-D", data, "-m", "immediate", "stop")
+
+
+def _program(name: str, *arguments: object) -> None:
+    postgres._as_server_user([postgres._server_program(name), *map(str, arguments)])
+
+
+def set_up(site: Site, **settings: str) -> None:
+    """Change settings of a running server."""
+    with postgres.connect(site, database="postgres") as session:
+        for name, value in settings.items():
+            session.execute(sql.SQL("alter system set {} = {}").format(sql.Identifier(name), sql.Literal(value)))
+        session.execute("select pg_reload_conf()")
+
+
+def caught_up(own: Own, behind: Site) -> None:
+    """Wait until the standby has replayed what the source has written by now."""
+    with postgres.connect(own.site, database="postgres") as session:
+        (written,) = session.execute("select pg_current_wal_lsn()").fetchone() or ("0/0",)
+    until = time.monotonic() + BACK_S
+    with postgres.connect(behind, database="postgres") as session:
+        while not session.execute("select where pg_last_wal_replay_lsn() >= %s", [written]).rowcount:
+            assert time.monotonic() < until, "the standby does not follow"
+            time.sleep(0.05)

@@ -16,7 +16,7 @@ from random import Random
 
 import pytest
 
-from include.backups import catalogue, keys, scratch, take
+from include.backups import catalogue, keys, lively, scratch, take
 from include.backups.catalogue import Backup, Catalogue, Verdict
 from include.backups.source import batches
 from include.backups.store import Store
@@ -97,7 +97,7 @@ def test_a_killed_backup_is_no_backup_and_leaves_nothing(
     site: Site, proof: Proof, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(take, "PART_BYTES_MIN", PART_BYTES)
-    monkeypatch.setattr(scratch, "FOLLOWED_EVERY_S", 0.05)
+    monkeypatch.setattr(lively, "ASKED_EVERY_S", 0.05)
     cases = list(POINTS) * 50 if proof.full else proof.random.sample(sorted(POINTS), FEW)
     seen, seconds = played(site, cases, proof.random)
     wrong = [f"{each.point}: {'; '.join(each.wrong)}" for each in seen if each.wrong]

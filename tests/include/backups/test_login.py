@@ -15,7 +15,7 @@ import pytest
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 
-from include.backups.login import Login, hang_up
+from include.backups.login import ALIVE, Login, hang_up
 from include.errors import ConfigurationError, RunbookError, TransientError
 
 PARAMETERS: dict[str, Any] = {
@@ -96,7 +96,7 @@ def test_two_readers_of_the_file_do_not_disturb_each_other() -> None:
 
 def test_what_stands_on_a_command_line_is_all_but_the_password() -> None:
     told = conninfo_to_dict(Login(PARAMETERS | {"sslpassword": "hush-canary", "passfile": "hush-canary"}).conninfo)
-    assert told == {name: str(value) for name, value in PARAMETERS.items() if name != "password"}
+    assert told == {name: str(value) for name, value in {**ALIVE, **PARAMETERS}.items() if name != "password"}
 
 
 @pytest.mark.parametrize("name", ["a b", "it's", "a\\b", "", "dbname=x password=y", "päss"])

@@ -207,7 +207,7 @@ def test_who_was_ended_from_outside_says_nothing_about_the_backup(by: signal.Sig
 
 def test_warnings_are_no_complaints_and_a_long_one_is_shortened() -> None:
     said = "pg_restore: warning: nothing\npg_restore: connecting to database\npg_restore: error: " + "x" * 1000
-    assert str(failure("pg_restore", 1, said)) == f"pg_restore ended with 1: {'x' * 199}…"
+    assert str(failure("pg_restore", 1, said)) == f"pg_restore ended with 1: {'x' * 249}…"
 
 
 def python(code: str) -> list[str]:

@@ -206,7 +206,7 @@ def test_a_download_that_breaks_goes_on_where_it_broke(error: Exception | None, 
 @pytest.mark.parametrize("error", BREAKS)
 def test_a_download_that_breaks_again_and_again_is_given_up_and_it_is_said_where(error: Exception | None) -> None:
     client = Client(*[100] * (TIMES_RESUMED + 1), error=error)
-    with pytest.raises(TransientError, match=r"^the download of k broke 6 times, last after 600 bytes \(.+\)$"):
+    with pytest.raises(TransientError, match=r"^the download of k broke 6 times, last after 600 bytes; "):
         everything(client)
     assert len(client.asked) == TIMES_RESUMED + 1
 
