@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from include.backups.manifest import Facts, Record
-from include.backups.source import BLOCK_BYTES, Table, batches, one, rows
+from include.backups.source import Table, batches, one, rows
 from include.errors import VerificationError
 
 if TYPE_CHECKING:
     from include.backups.login import Session
 
-CHUNK_BLOCKS = 16_384
-"""Blocks of a table that one statement reads: 128 MB, some seconds, so that standing still can be told from being slow."""
 IN_FLUX = "in flux"
+LARGE_BYTES = 64 << 20
 BATCH = 200
 """Small tables whose statements are sent without waiting for each other."""
 
@@ -131,27 +130,16 @@ def _added_up(parts: Iterable[tuple[str, tuple[int, str]]]) -> dict[str, tuple[i
 
 
 def _tables(session: Session, tables: Sequence[Table], moved: Moved) -> Iterator[tuple[str, tuple[int, str]]]:
-    small = [table for table in tables if table.blocks <= CHUNK_BLOCKS]
-    for batch in batches(small, BATCH):
+    for batch in _batched(tables):
         for table, (count, total) in zip(batch, _together(session, [table.hashing for table in batch]), strict=True):
             yield table.root, (int(count), total)
         moved(sum(table.bytes for table in batch))
-    for table in tables:
-        if table.blocks > CHUNK_BLOCKS:
-            yield table.root, _in_chunks(session, table, moved)
 
 
-def _in_chunks(session: Session, table: Table, moved: Moved) -> tuple[int, str]:
-    rows_, sum_ = 0, 0
-    starts = range(0, table.blocks, CHUNK_BLOCKS)
-    for start in starts:
-        where = f" where ctid >= '({start},0)'"
-        if start != starts[-1]:  # what was added since it was listed is not visible, and not beyond the last chunk
-            where += f" and ctid < '({start + CHUNK_BLOCKS},0)'"
-        [(count, total)] = _together(session, [table.hashing + where])
-        rows_, sum_ = rows_ + int(count), sum_ + int(total)
-        moved(BLOCK_BYTES * min(CHUNK_BLOCKS, table.blocks - start))
-    return rows_, str(sum_)
+def _batched(tables: Sequence[Table]) -> Iterator[Sequence[Table]]:
+    """Small tables together, each large one alone, so that it shows how far we are."""
+    yield from batches([table for table in tables if table.bytes < LARGE_BYTES], BATCH)
+    yield from ([table] for table in tables if table.bytes >= LARGE_BYTES)
 
 
 def _together(session: Session, statements: Sequence[str]) -> list[tuple[Any, ...]]:

@@ -158,6 +158,8 @@ class Prover:
 
     def _contents(self, session: Session) -> Contents:
         source.settle(session)
+        # Nobody else works there: what has to be read once more is read by as many as restored it.
+        session.execute(f"set max_parallel_workers_per_gather = {self.limits.restore_jobs - 1}".encode())
         session.execute("begin isolation level repeatable read read only")
         found = fingerprint.contents(session, source.tables(session))
         session.execute("commit")

@@ -42,6 +42,7 @@ class BackupOperator(CheckOperator):
         super().__init__(item=item, **kwargs)
         self.limits = limits
         self.failed = failed
+        self.at_work = False
 
     @property
     def subject(self) -> str:
@@ -50,10 +51,20 @@ class BackupOperator(CheckOperator):
 
     def report(self, context: Context) -> Report:
         """Do it; there is no deadline here but the task's own, since a backup takes as long as it takes."""
+        self.at_work = True
         try:
             return self.look(context)
         except RunbookError as error:
             return Report(source=self.source, checked=1, findings=(self._failure(error),))
+        finally:
+            self.at_work = False
+
+    def on_kill(self) -> None:
+        """End the step when somebody marks or clears the task: Airflow only says so, and would let us go on until it kills us."""
+        if self.at_work:
+            raise RefusedError(
+                f"{self.task_id} was ended from outside; what it had begun is removed, trigger the runbook again"
+            )
 
     def _failure(self, error: RunbookError) -> Finding:
         why = blind(error)

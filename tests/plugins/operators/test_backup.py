@@ -17,7 +17,8 @@ from include.errors import (
 )
 from include.findings import Finding, Report, Severity
 from include.looking import blind
-from sre.operators.backup import evidence_of, is_bad
+from include.settings import BackupLimits
+from sre.operators.backup import SweepBackupsOperator, evidence_of, is_bad
 
 
 def finding(check: str, severity: Severity = Severity.OK, **evidence: Any) -> Finding:
@@ -93,3 +94,11 @@ def test_a_backup_that_could_not_be_compared_says_nothing_about_itself(error: Ba
 )
 def test_without_a_proof_or_with_a_good_one_no_backup_is_bad(report: Mapping[str, Any] | None) -> None:
     assert not is_bad(report)
+
+
+def test_a_step_that_is_ended_from_outside_stops_and_one_that_is_over_does_not_mind() -> None:
+    step = SweepBackupsOperator(task_id="sweep_backups", limits=BackupLimits())
+    step.on_kill()
+    step.at_work = True
+    with pytest.raises(RefusedError, match=r"^sweep_backups was ended from outside; what it had begun is removed"):
+        step.on_kill()
