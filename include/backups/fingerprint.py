@@ -1,6 +1,6 @@
 """What is in a database, so that two can be compared: rows and a hash of every table, the schema, sequences, extensions, roles.
 
-The hash of a table is the sum of `hashtextextended` over the text of its rows, columns by name: it does not depend on the order of
+The hash of a table is the sum of `hash_record_extended` over its rows, columns by name: it does not depend on the order of
 rows or columns, and one changed bit in one row changes it.
 """
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
 from typing import TYPE_CHECKING, TypeVar
@@ -29,6 +29,8 @@ Answer = TypeVar("Answer")
 log = logging.getLogger(__name__)
 
 ASKED_EVERY_S = 0.5
+ENDS_WITHIN_S = 1
+"""How long a thread that asks may take to close its session before we hang up for it."""
 
 
 def lively(what: str, login: Login, session: Session, limits: BackupLimits, deed: Callable[[], Answer]) -> Answer:
@@ -56,24 +58,38 @@ def followed(login: Login, session: Session, flow: Flow) -> Iterator[None]:
 
 @contextmanager
 def asking(login: Login, ask: Callable[[Session], None]) -> Iterator[None]:
-    """Ask something again and again in a session and a thread of their own; when that fails, nobody is told of life any more."""
+    """Ask something again and again in a session and a thread of their own; while that fails, nobody is told of life."""
     over = threading.Event()
     open_: list[Session] = []
 
     def keep_asking() -> None:
-        try:
-            with login.session("backup progress") as session:
-                open_.append(session)
-                while not over.wait(ASKED_EVERY_S):
-                    ask(session)
-        except RunbookError as error:
-            if not over.is_set():
-                log.info("progress is not seen any more: %s", error)
+        while not over.is_set():
+            try:
+                with login.session("backup progress") as session:
+                    open_[:] = [session]
+                    _ask_until(over, lambda: ask(session))
+            except RunbookError as error:
+                if not over.wait(10 * ASKED_EVERY_S):
+                    log.info("progress is not seen: %s", error)
 
-    threading.Thread(target=copy_context().run, args=(keep_asking,), name="backup progress", daemon=True).start()
+    thread = threading.Thread(target=copy_context().run, args=(keep_asking,), name="backup progress", daemon=True)
+    thread.start()
     try:
         yield
     finally:
         over.set()
+        _end(thread, open_)
+
+
+def _ask_until(over: threading.Event, ask: Callable[[], None]) -> None:
+    while not over.wait(ASKED_EVERY_S):
+        ask()
+
+
+def _end(thread: threading.Thread, open_: Sequence[Session]) -> None:
+    """Wait until it has closed its session; hang up if it does not. One that is still logging in gives up by itself."""
+    thread.join(ENDS_WITHIN_S)
+    if thread.is_alive():
         for session in open_:
             hang_up(session)
+        thread.join(ENDS_WITHIN_S)

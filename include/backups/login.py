@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -56,14 +56,19 @@ class Login:
 
     @contextmanager
     def session(self, application: str, **settings: str) -> Iterator[Session]:
-        """Log in, in autocommit; a RunbookError says why that, or a statement, failed."""
+        """Log in, in autocommit; a RunbookError says why that, or a statement, failed.
+
+        At the end it is closed without a last word: psycopg would send COMMIT, and wait for ever on a line that has gone dark.
+        """
         import psycopg
 
         chosen = {**UNTIMED, **READABLE, "lock_timeout": f"{LOCK_TIMEOUT_S}s", **settings}
         options = " ".join(f"-c {name}={value}" for name, value in chosen.items())
         bounded = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": application, **ALIVE}
         try:
-            with psycopg.connect(**{**bounded, **self.parameters, "options": options}, autocommit=True) as session:
+            with closing(
+                psycopg.connect(**{**bounded, **self.parameters}, options=options, autocommit=True)
+            ) as session:
                 yield session
         except psycopg.Error as error:
             raise self.explained(error) from None

@@ -75,15 +75,19 @@ def _make(session: Session, name: str, like: Mapping[str, Any]) -> None:
 def _drop(session: Session, name: str) -> None:
     """End our own sessions in it, then drop it. FORCE is refused where autovacuum is at work, which a plain drop ends by itself."""
     place = sql.Identifier(name)
-    with suppress(errors.InvalidCatalogName, errors.ObjectNotInPrerequisiteState):  # never made, or half dropped before
-        session.execute(
-            sql.SQL("alter database {} connection limit 0").format(place)
-        )  # a dead process' child may come back
+    if _lets_in(session, name):  # a dead process' child may come back
+        session.execute(sql.SQL("alter database {} connection limit 0").format(place))
     session.execute(
         "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = %s and usename = current_user",
         [name],
     )
     session.execute(sql.SQL("drop database if exists {}").format(place))
+
+
+def _lets_in(session: Session, name: str) -> bool:
+    """Whether it is there and whole: to alter one that is half dropped (-2) is FATAL, and ends our session."""
+    found = session.execute("select from pg_database where datname = %s and datconnlimit <> -2", [name])
+    return found.rowcount > 0
 
 
 def _hold(session: Session, name: str) -> None:

@@ -1,4 +1,6 @@
 -- Which tables hold rows that a dump copies, and which statement hashes them? Columns stand by name, an order that a restore keeps.
+-- Types whose own hash tells every two values apart are hashed as they are, which is twice as fast; all others by their text, since
+-- to their own hash `1.0` is `1.00`.
 -- Tables of extensions are theirs to fill; what is unlogged cannot be read on a standby. Partitioned tables hold no rows, but are
 -- locked too. The rows of partitions count for the table that they are of (`root`): a restore sorts them in anew, and hashes of an
 -- enum, say, differ from server to server.
@@ -9,9 +11,19 @@ select
     c.relkind = 'r' as has_rows,
     (pg_relation_size(c.oid) / current_setting('block_size')::int)::int8 as blocks,
     format(
-        'select count(*), coalesce(sum(hashtextextended(row(%s)::text collate "C", 0)), 0)::text from only %I.%I',
+        'select count(*), coalesce(sum(hash_record_extended(row(%s), 0)), 0)::text from only %I.%I',
         (
-            select string_agg(quote_ident(a.attname), ', ' order by a.attname collate "C")
+            select string_agg(
+                case
+                    when a.atttypid in ('text'::regtype, 'varchar'::regtype) then quote_ident(a.attname) || ' collate "C"'
+                    when a.atttypid in (
+                        'int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'bool'::regtype, 'uuid'::regtype, 'date'::regtype,
+                        'timestamptz'::regtype, 'timestamp'::regtype, 'bytea'::regtype
+                    ) then quote_ident(a.attname)
+                    else quote_ident(a.attname) || '::text collate "C"'
+                end,
+                ', ' order by a.attname collate "C"
+            )
             from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
         ), n.nspname, c.relname
     ) as hashing
