@@ -223,11 +223,18 @@ def one_round(bench: Bench, name: str, ways: Sequence[str]) -> Round:
 
 
 def ratios(found: Mapping[float, Sequence[Round]]) -> Mapping[str, float]:
-    """Return the claims, of the first size; the last of them is about all sizes."""
+    """Return the claims, of the first size, and of all sizes if there are several."""
     first = next(iter(found.values()))
     claims = {f"{above}_over_{name}": ratio(first, above, below) for above, name, below in CLAIMS}
-    a_gb = [statistics.median(each["encrypted"]["seconds"] for each in rounds) / gb for gb, rounds in found.items()]
-    return {**claims, "seconds_per_gb_spread": round(max(a_gb) / min(a_gb) - 1, 3)} if len(a_gb) > 1 else claims
+    if len(found) == 1:
+        return claims
+    return {**claims, "seconds_per_gb_spread": spread(found, "seconds"), "cpu_s_per_gb_spread": spread(found, "cpu_s")}
+
+
+def spread(found: Mapping[float, Sequence[Round]], name: str) -> float:
+    """Return by how much a figure of ours differs between the sizes, a GB; of the best round: others can only add to it."""
+    a_gb = [min(each["encrypted"][name] for each in rounds) / gb for gb, rounds in found.items()]
+    return round(max(a_gb) / min(a_gb) - 1, 3)
 
 
 def ratio(rounds: Sequence[Round], above: str, below: str) -> float:

@@ -92,4 +92,3 @@ def _end(thread: threading.Thread, open_: Sequence[Session]) -> None:
     if thread.is_alive():
         for session in open_:
             hang_up(session)
-        thread.join(ENDS_WITHIN_S)

@@ -18,8 +18,8 @@ from tests.faults.wire import wire
 from tests.include.backups.faulty import Outcome, Stood, outcome, unclear, unharmed
 from tests.include.backups.world import World, request
 
-STALL_S = 2
-TAKE_BYTES, PROOF_BYTES = 5_137_000, 24_000
+STALL_S = 1
+TAKE_BYTES, PROOF_BYTES = 5_150_000, 35_000
 """What the server sends while the database of `fill` is taken, and while it is restored and compared."""
 TAKE_REQUESTS, PROOF_REQUESTS = 6, 12
 """What is asked of the store meanwhile."""
@@ -37,7 +37,7 @@ def _take(stood: Stood, login: Login, store: Store) -> Outcome:
 
 
 def _prove(stood: Stood, login: Login, store: Store) -> Outcome:
-    key = stood.unproved().manifest.facts.key
+    key = stood.unproved()
     found = outcome(lambda: stood.world.prover(server=login, store=store, stall_s=STALL_S).prove(key))
     if isinstance(found, Proof):
         stood.more[key] = Verdict.GOOD

@@ -16,12 +16,11 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any, NoReturn
 
-from include.backups import keys, lively, scratch, spool, take
+from include.backups import keys, lively, scratch, take
 from include.backups.login import Login
 from include.backups.moving import Tap
 from include.backups.prove import Prover
@@ -94,11 +93,11 @@ When = Callable[..., bool]
 class Point:
     """Where a process dies.
 
-    :param stands: whether the manifest is in the bucket then; None if it may be or not.
+    :param stands: whether the manifest is in the bucket then.
     """
 
     arm: Arm
-    stands: bool | None = False
+    stands: bool = False
     proves: bool = False
 
 
@@ -110,11 +109,6 @@ def die(*_: object, **__: object) -> NoReturn:
 
 def always(*_: object, **__: object) -> bool:
     return True
-
-
-def nth(number: int) -> When:
-    calls = count(1)
-    return lambda *_, **__: next(calls) == number
 
 
 def before(owner: object, name: str, when: When = always) -> None:
@@ -134,13 +128,11 @@ def after(owner: object, name: str, when: When = always) -> None:
     setattr(owner, name, dying)
 
 
-def within(owner: object, name: str, seconds: float, when: When = always) -> None:
+def within(owner: object, name: str, seconds: float) -> None:
     """Die while it runs, at the latest when it is done."""
     real = getattr(owner, name)
 
     def dying(*args: Any, **named: Any) -> Any:
-        if not when(*args, **named):
-            return real(*args, **named)
         threading.Timer(seconds, die).start()
         real(*args, **named)
         return die()
@@ -158,44 +150,21 @@ def at_a_byte(_: Victim, case: Case, chance: Random) -> None:
     after(Tap, "read", lambda tap, *_: tap.bytes > limit)
 
 
-def at_a_part(_: Victim, case: Case, chance: Random) -> None:
-    part = chance.randint(1, PARTS)
-    within(Upload, "_send_part", chance.uniform(0, 0.05), lambda _upload, number, _part: number == part)
-
-
-def while_completed(victim: Victim, case: Case, chance: Random) -> None:
-    within(victim.writer.client, "complete_multipart_upload", chance.uniform(0, 0.04))
-
-
-def a_folder_of_ours(place: Path) -> bool:
-    return place.name.startswith(scratch.PREFIX)
-
-
 TAKING: Mapping[str, Point] = {
     "the upload was begun": Point(lambda *_: after(Upload, "__enter__")),
     "the snapshot is held": Point(lambda *_: before(Taker, "_read_side_by_side")),
     "in the stream of the dump": Point(at_a_byte),
-    "a part is on its way": Point(at_a_part),
     "all parts are there": Point(lambda victim, *_: before(victim.writer.client, "complete_multipart_upload")),
-    "the upload is being completed": Point(while_completed),
     "the upload is complete": Point(lambda victim, *_: after(victim.writer.client, "complete_multipart_upload")),
     "the fingerprint was put": Point(lambda *_: after(Store, "put", of(keys.FINGERPRINT))),
-    "the roles are read": Point(lambda _, __, chance: within(Taker, "_globals", chance.uniform(0, 0.1))),
     "the manifest is next": Point(lambda *_: before(Store, "put", of(keys.MANIFEST))),
-    "the manifest is being put": Point(
-        lambda _, __, chance: within(Store, "put", chance.uniform(0, 0.01), of(keys.MANIFEST)), stands=None
-    ),
     "the manifest was put": Point(lambda *_: after(Store, "put", of(keys.MANIFEST)), stands=True),
 }
 
 PROVING: Mapping[str, Arm] = {
     "in the stream of the download": at_a_byte,
-    "the spool's folder has no lock": lambda *_: before(spool, "_locked", a_folder_of_ours),
-    "the scratch database is being made": lambda _, __, chance: within(scratch, "_create", chance.uniform(0, 0.1)),
     "pg_restore runs": lambda _, __, chance: within(scratch, "_wait", chance.uniform(0, 0.5)),
-    "the copy is being compared": lambda _, __, chance: within(Prover, "_contents", chance.uniform(0, 0.1)),
     "compared and not locked": lambda *_: before(Prover, "_lock"),
-    "some objects are locked": lambda _, __, chance: after(Store, "lock", nth(chance.randint(1, 3))),
     "locked and not marked": lambda *_: before(Prover, "_mark"),
 }
 

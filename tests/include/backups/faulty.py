@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import pytest
 
-from include.backups.catalogue import Verdict
+from include.backups.catalogue import Backup, Catalogue, Verdict
 from include.backups.login import Login
 from include.backups.manifest import sha256
 from include.backups.moving import Flow, Job
@@ -91,7 +91,7 @@ def unclear(error: RunbookError) -> str:
 class Stood:
     """What the bucket held before something broke.
 
-    :param more: what may have come since, with its verdict.
+    :param more: what may have come since, or was tried again, with its verdict.
     """
 
     world: World
@@ -103,13 +103,15 @@ class Stood:
     @classmethod
     def now(cls, world: World) -> Stood:
         """Look at it."""
-        return cls(world, _verdicts(world), _good(world))
+        looked = world.catalogue()
+        return cls(world, _verdicts(looked), _good(world, looked.newest_good))
 
-    def unproved(self) -> Taken:
-        """Take one for a proof that something will break."""
-        taken = self.world.take()
-        self.more[taken.manifest.facts.key] = Verdict.UNPROVED
-        return taken
+    def unproved(self) -> str:
+        """Return the key of one for a proof that something will break: one that waits for it, or a new one."""
+        waiting = [key for key, (verdict, _) in self.verdicts.items() if verdict is Verdict.UNPROVED]
+        key = next(iter(self.more or waiting), "") or self.world.take().manifest.facts.key
+        self.more[key] = Verdict.UNPROVED
+        return key
 
     def taken(self, taken: Taken, verdict: Verdict = Verdict.UNPROVED) -> None:
         """Expect this one too."""
@@ -117,13 +119,14 @@ class Stood:
 
     def check(self) -> None:
         """Nothing is mistaken for a backup, nothing good is harmed, and after a sweep nothing is left."""
-        found = _verdicts(self.world)
-        assert {key: found.get(key) for key in self.verdicts} == self.verdicts
-        assert {key: found[key][0] for key in found.keys() - self.verdicts.keys()} == self.more
+        found = _verdicts(self.world.catalogue())
+        before = {key: verdict for key, verdict in self.verdicts.items() if key not in self.more}
+        assert {key: found.get(key) for key in before} == before
+        assert {key: found[key][0] for key in found.keys() - before.keys()} == self.more
         assert {name: _sha256(self.world, *name) for name in self.good} == self.good
         assert _waited_out(self._running, GONE_S) == []
         self.world.sweep()
-        assert _left(self.world) == []
+        assert _left(self.world, found.keys()) == []
 
     def heal(self) -> None:
         """What was not proved is proved now; and if there is nothing to prove, the next one is taken."""
@@ -138,20 +141,20 @@ class Stood:
 
 
 @contextmanager
-def unharmed(world: World) -> Iterator[Stood]:
-    """Whatever breaks inside, the invariants hold afterwards."""
+def unharmed(world: World, *, healed: bool = True) -> Iterator[Stood]:
+    """Whatever breaks inside, the invariants hold afterwards, and the next backup is good; others may share that last one."""
     stood = Stood.now(world)
     yield stood
     stood.check()
-    stood.heal()
+    if healed:
+        stood.heal()
 
 
-def _verdicts(world: World) -> dict[str, tuple[Verdict, str]]:
-    return {backup.key: (backup.verdict, backup.sha256) for backup in world.catalogue().backups}
+def _verdicts(looked: Catalogue) -> dict[str, tuple[Verdict, str]]:
+    return {backup.key: (backup.verdict, backup.sha256) for backup in looked.backups}
 
 
-def _good(world: World) -> dict[tuple[str, str], str]:
-    newest = world.catalogue().newest_good
+def _good(world: World, newest: Backup | None) -> dict[tuple[str, str], str]:
     if not newest or not newest.manifest:
         return {}
     names = {newest.key + name: stored.version_id for name, stored in newest.manifest.objects.items()}
@@ -197,18 +200,17 @@ def _asked(world: World, server: str, where: str) -> list[str]:
     return [str(said) for (said,) in rows]
 
 
-def _left(world: World) -> list[str]:
+def _left(world: World, whole: Collection[str]) -> list[str]:
     """Everything of this world that is no backup."""
     reaper, prefix = world.store("backup_reaper"), f"backups/database/{world.database}/"
-    whole = {backup.key for backup in world.catalogue().backups}
     objects = [each.key for each in reaper.versions(prefix) if each.key.rpartition("/")[0] + "/" not in whole]
     uploads = [upload.key for upload in reaper.uploads(prefix)]
     spools = [str(place) for place in world.spool.glob("*") if place.is_dir()]
-    return [*objects, *uploads, *spools, *_scratch_databases(world)]
+    return [*objects, *uploads, *spools, *_scratch_databases(world, whole)]
 
 
-def _scratch_databases(world: World) -> list[str]:
-    ops = {backup.key.rpartition("Z-")[2][:8] for backup in world.catalogue().backups}
+def _scratch_databases(world: World, whole: Collection[str]) -> list[str]:
+    ops = {key.rpartition("Z-")[2][:8] for key in whole}
     with postgres.connect(world.site, database="postgres", server="postgres_scratch") as session:
         rows = session.execute("select datname from pg_database where starts_with(datname, 'verify_')").fetchall()
     return [name for (name,) in rows if name.split("_")[1] in ops]

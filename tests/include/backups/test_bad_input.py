@@ -150,7 +150,8 @@ def test_no_recipient_is_too_few(watched: Watched) -> None:
 
 
 def says(folder: Path, text: str) -> Path:
-    """A folder whose pg_dump says this, whatever it is asked."""
+    """A folder whose pg_dump says this, whatever it is asked; pg_dumpall is as it should be."""
+    (folder / "pg_dumpall").symlink_to(postgres.program("pg_dumpall"))
     program = folder / "pg_dump"
     program.write_text(f"#!/bin/sh\n{text}\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)

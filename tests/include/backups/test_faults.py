@@ -33,7 +33,9 @@ from tests.proof import Proof
 
 pytestmark = pytest.mark.integration
 
-STALL_S = 2
+STALL_S = 1
+LOCK_S = 1
+TRIES = 3
 STOOD_STILL = f"stood still for {STALL_S} s"
 
 
@@ -41,10 +43,12 @@ STOOD_STILL = f"stood still for {STALL_S} s"
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Minutes of waiting become seconds."""
     monkeypatch.setattr(login, "CONNECT_TIMEOUT_S", 2)
-    monkeypatch.setattr(login, "LOCK_TIMEOUT_S", 2)
-    monkeypatch.setattr(take, "LOCK_TIMEOUT_S", 2)
+    monkeypatch.setattr(login, "LOCK_TIMEOUT_S", LOCK_S)
+    monkeypatch.setattr(take, "LOCK_TIMEOUT_S", LOCK_S)
     monkeypatch.setattr(lively, "ASKED_EVERY_S", 0.05)
+    monkeypatch.setattr(lively, "ENDS_WITHIN_S", 0.2)
     monkeypatch.setitem(CONFIG, "read_timeout", 1)
+    monkeypatch.setitem(CONFIG, "retries", {"mode": "standard", "total_max_attempts": TRIES})
     monkeypatch.setattr(botocore.retries.standard.ExponentialBackoff, "delay_amount", lambda *_: 0.01)
 
 
@@ -59,14 +63,16 @@ def filled(site: Site) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def shared(site: Site) -> Iterator[World]:
+    """What all faults happen to; in the end the next backup is good."""
     with filled(site) as made:
         yield made
+        Stood.now(made).heal()
 
 
 @pytest.fixture
 def stood(shared: World) -> Iterator[Stood]:
-    """What stood before; at the end it stands still, nothing is left, and the next backup is good."""
-    with unharmed(shared) as found:
+    """What stood before; at the end it stands still, and nothing is left."""
+    with unharmed(shared, healed=False) as found:
         yield found
 
 
@@ -106,7 +112,7 @@ def proving(world: World, laid: Wire, key: str) -> Callable[[], prove.Proof]:
 def test_a_table_that_others_hold_locked_ends_the_take_in_time(stood: Stood) -> None:
     with stood.world.superuser() as other, other.transaction():
         other.execute("lock table people in access exclusive mode")
-        said = error_of(stood.world.take, TransientError, stood.world.database, "locked", "2 s", "pg_locks")
+        said = error_of(stood.world.take, TransientError, stood.world.database, "locked", f"{LOCK_S} s", "pg_locks")
     assert "nothing was" in said
 
 
@@ -118,7 +124,7 @@ def test_a_lock_that_queues_between_ours_and_that_of_the_dump_ends_the_take_in_t
         began = time.monotonic()
         said = error_of(stood.world.take, TransientError, "pg_dump")
         assert time.monotonic() - began < 15
-    assert "locked" in said, said
+    assert "a table stayed locked by another session; find the holder in pg_locks" in said, said
 
 
 @contextmanager
@@ -201,7 +207,7 @@ def test_a_line_that_goes_dark_between_the_streams_ends_the_take_too(
 
 def test_a_restore_whose_line_goes_dark_is_ended(stood: Stood, monkeypatch: pytest.MonkeyPatch) -> None:
     """While rows are copied: a server waits a minute for a client that goes dark while it logs in, and DROP DATABASE waits too."""
-    key = stood.unproved().manifest.facts.key
+    key = stood.unproved()
     with split(stood.world, "ops_verify", "postgres_scratch") as (way, _, programs):
         programs.slow(400_000)
         before(monkeypatch, scratch, "_wait", threading.Timer(1.5, programs.black_hole).start)
@@ -213,24 +219,48 @@ def test_a_restore_whose_line_goes_dark_is_ended(stood: Stood, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("place", "name"),
     [
-        (scratch, "_create"),
+        (scratch, "_make"),
         (scratch, "check_extensions"),
         (scratch, "_wait"),
         (fingerprint, "large_objects"),
         (scratch, "check_indexes"),
-        (scratch, "_drop"),
     ],
 )
 def test_a_scratch_server_whose_line_goes_dark_ends_the_proof(
     stood: Stood, scratch_wire: Wire, monkeypatch: pytest.MonkeyPatch, place: object, name: str
 ) -> None:
-    key = stood.unproved().manifest.facts.key
+    key = stood.unproved()
     before(monkeypatch, place, name, scratch_wire.black_hole)
     try:
         error_of(proving(stood.world, scratch_wire, key), TransientError)
     finally:
         scratch_wire.cut()
         monkeypatch.undo()
+
+
+def test_a_drop_whose_line_goes_dark_is_left_to_the_sweep_and_the_proof_counts(
+    stood: Stood, scratch_wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = stood.unproved()
+    with monkeypatch.context() as patch:
+        before(patch, scratch, "_drop", scratch_wire.black_hole)
+        proved(stood, proving(stood.world, scratch_wire, key))
+    scratch_wire.cut()
+
+
+def test_a_line_that_goes_dark_when_a_session_is_closed_holds_nobody_up(
+    stood: Stood, source_wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The snapshot's has a transaction open; nobody waits for the answer to a COMMIT."""
+    real = take._fingerprint
+
+    def last(*arguments: Any) -> Any:
+        found = real(*arguments)
+        source_wire.black_hole()
+        return found
+
+    monkeypatch.setattr(take, "_fingerprint", last)
+    error_of(taking(stood.world, source_wire), TransientError, "the roles", STOOD_STILL)
 
 
 def test_a_database_whose_drop_was_broken_off_is_swept(stood: Stood) -> None:
@@ -248,32 +278,42 @@ def test_a_database_whose_drop_was_broken_off_is_swept(stood: Stood) -> None:
 # --- a line that breaks, and one that changes a bit ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("percents", [(0, 0.03, 0.1, 0.2, 1), (10, 50, 90, 99.8, 99.97)])
-def test_a_source_that_hangs_up_at_any_byte_ends_the_take(
-    stood: Stood, source_wire: Wire, percents: tuple[float, ...]
-) -> None:
-    for percent in percents:
-        source_wire.reset(after_bytes=int(breaking.TAKE_BYTES * percent / 100))
+def test_a_source_that_hangs_up_at_any_byte_ends_the_take(stood: Stood, source_wire: Wire, proof: Proof) -> None:
+    """Within the login of every session, and within the dump, which alone brings so much."""
+    for byte in (proof.random.randrange(1500), proof.random.randrange(20_000, 5_000_000)):
+        source_wire.reset(after_bytes=byte, every=True)
         error_of(taking(stood.world, source_wire), TransientError)
         stood.check()
 
 
-@pytest.mark.parametrize("percents", [(0, 10, 25, 40, 50), (55, 60, 65, 70, 75)])
 def test_a_scratch_server_that_hangs_up_at_any_byte_ends_the_proof(
-    stood: Stood, scratch_wire: Wire, percents: tuple[int, ...]
+    stood: Stood, scratch_wire: Wire, proof: Proof
 ) -> None:
-    key = stood.unproved().manifest.facts.key
-    for percent in percents:
-        scratch_wire.reset(after_bytes=breaking.PROOF_BYTES * percent // 100)
+    """Within the login of every session, and within the comparison, which brings the most."""
+    key = stood.unproved()
+    for byte in (proof.random.randrange(1500), proof.random.randrange(3700, 5000)):
+        scratch_wire.reset(after_bytes=byte, every=True)
         error_of(proving(stood.world, scratch_wire, key), TransientError)
         stood.check()
 
 
+def test_a_watching_session_that_is_hung_up_ends_no_take(stood: Stood, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = lively.followed
+
+    @contextmanager
+    def deaf(_: Any, session: Any, flow: Any) -> Iterator[None]:
+        with real(stood.world.login(port=1), session, flow):
+            yield
+
+    monkeypatch.setattr(lively, "followed", deaf)
+    monkeypatch.setattr(take, "followed", deaf)
+    stood.taken(stood.world.take())
+
+
 def test_a_bit_that_flips_on_a_line_with_tls_is_noticed(stood: Stood, source_wire: Wire) -> None:
-    for at_byte in (1500, 7_000, 30_000, 1_000_000, 5_000_000):
+    for at_byte in (1500, 1_000_000, 4_000_000):
         source_wire.flip(at_byte)
         error_of(taking(stood.world, source_wire), TransientError)
-        stood.check()
 
 
 def test_the_platform_lets_nobody_in_on_a_plain_line(stood: Stood) -> None:
@@ -286,7 +326,7 @@ def test_sentences_of_programs_and_streams_name_their_server(stood: Stood, sourc
     source_wire.reset(after_bytes=1_000_000)
     broken = error_of(deed, TransientError, "pg_dump")
     source_wire.black_hole(after_bytes=1_000_000)
-    still = error_of(deed, TransientError, "the dump")
+    still = error_of(deed, TransientError, STOOD_STILL)
     assert [said for said in (broken, still) if name not in said] == []
 
 
@@ -299,7 +339,7 @@ def own(site: Site) -> Iterator[Own]:
         yield started
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def private(own: Own) -> Iterator[World]:
     """A database on servers that may be restarted; the servers are thrown away with it."""
     with postgres.connect(own.site, database="postgres") as session:
@@ -313,21 +353,19 @@ def private(own: Own) -> Iterator[World]:
         session.execute("drop database private with (force)")
 
 
-@pytest.mark.parametrize("after_bytes", [5_000, 1_000_000])
-def test_a_source_that_restarts_ends_the_take(private: World, own: Own, after_bytes: int) -> None:
+def test_a_source_that_restarts_ends_the_take(private: World, own: Own) -> None:
     with unharmed(private), wire(own.site.ports["postgres"]) as laid:
         laid.slow(1_000_000)
-        restart = when(laid, after_bytes, lambda: own.restart("postgres"))
+        restart = when(laid, 1_000_000, lambda: own.restart("postgres"))
         error_of(taking(private, laid, stall_s=10), TransientError)
         restart.join()
 
 
-@pytest.mark.parametrize("after_bytes", [5_000, 12_000])
-def test_a_scratch_server_that_restarts_ends_the_proof(private: World, own: Own, after_bytes: int) -> None:
+def test_a_scratch_server_that_restarts_ends_the_proof(private: World, own: Own) -> None:
     with unharmed(private) as stood, wire(own.site.ports["postgres_scratch"]) as laid:
-        key = stood.unproved().manifest.facts.key
+        key = stood.unproved()
         laid.slow(1_000_000)
-        restart = when(laid, after_bytes, lambda: own.restart("postgres-scratch"))
+        restart = when(laid, 12_000, lambda: own.restart("postgres-scratch"))
         error_of(proving(private, laid, key), TransientError)
         restart.join()
 
@@ -362,7 +400,7 @@ except RunbookError as error:
 
 
 def test_a_spool_that_fills_up_is_a_refusal(stood: Stood) -> None:
-    key = stood.unproved().manifest.facts.key
+    key = stood.unproved()
     words = [sys.executable, "-c", PROVES, str(stood.world.site.state), stood.world.database, key]
     done = subprocess.run(
         words, cwd=PROJECT, env={"PYTHONPATH": ".:plugins"}, capture_output=True, text=True, check=True
@@ -375,7 +413,7 @@ def test_a_spool_that_fills_up_is_a_refusal(stood: Stood) -> None:
 
 
 def test_a_disk_without_room_is_refused_before_anything_is_fetched(stood: Stood, front: Storefront) -> None:
-    key = stood.unproved().manifest.facts.key
+    key = stood.unproved()
     store = stood.world.store("backup_verifier", front.port)
     prover = stood.world.prover(store=store, spool_reserve_bytes=10**18)
     error_of(lambda: prover.prove(key), RefusedError, str(stood.world.spool), "nothing was fetched", "backup.spool")
@@ -398,11 +436,12 @@ def writer(world: World, front: Storefront) -> Callable[[], take.Taken]:
     return lambda: world.taker(store=world.store("backup_writer", front.port)).take(request())
 
 
-@pytest.mark.parametrize(("name", "times"), [("slow down", 2), ("internal", 2), ("reset", 2), ("hang", 1)])
-def test_a_store_that_is_better_after_a_while_takes_a_good_backup(
-    stood: Stood, front: Storefront, name: str, times: int
-) -> None:
-    for operation in WRITES:
+SOON: list[tuple[str, int]] = [("slow down", 2), ("internal", 2), ("reset", 2), ("hang", 1), ("lost", 2)]
+
+
+@pytest.mark.parametrize("shift", range(2))
+def test_a_store_that_is_better_after_a_while_takes_a_good_backup(stood: Stood, front: Storefront, shift: int) -> None:
+    for operation, (name, times) in zip(WRITES, SOON[:4][shift:] + SOON[:4][:shift], strict=True):
         front.fault(operation, LATER[name], times=times)
     stood.taken(done(writer(stood.world, front)))
 
@@ -427,16 +466,14 @@ def done(deed: Callable[[], take.Taken]) -> take.Taken:
     return found
 
 
-@pytest.mark.parametrize("name", ["slow down", "internal", "reset"])
-def test_a_store_that_stays_broken_ends_the_take(stood: Stood, front: Storefront, name: str) -> None:
-    for operation in WRITES:
+def test_a_store_that_stays_broken_ends_the_take(stood: Stood, front: Storefront) -> None:
+    for operation, name in zip(WRITES, ("slow down", "internal", "reset", "slow down"), strict=True):
         front.fault(operation, LATER[name])
         error_of(writer(stood.world, front), TransientError, "the store", stood.world.database)
         front.heal()
-        stood.check()
 
 
-@pytest.mark.parametrize("operation", WRITES)
+@pytest.mark.parametrize("operation", ["UploadPart", "PutObject"])
 def test_a_store_that_hangs_ends_the_take_within_the_client_s_time_outs(
     stood: Stood, front: Storefront, operation: str
 ) -> None:
@@ -470,7 +507,6 @@ def test_a_store_that_says_no_or_gets_other_bytes_ends_the_take(stood: Stood, fr
         front.fault(operation, answer)
         error_of(writer(stood.world, front), kind, stood.world.database, *words)
         front.heal()
-        stood.check()
 
 
 def test_one_bit_that_flips_on_the_way_up_is_sent_again_or_an_error_and_never_stored(
@@ -539,8 +575,8 @@ READS = ("ListObjectVersions", "GetObject", "GetObjectTagging", "PutObjectRetent
 
 def reader(stood: Stood, front: Storefront) -> Callable[[], prove.Proof]:
     """Prove the one that waits for it."""
-    key = next(iter(stood.more), "") or stood.unproved().manifest.facts.key
-    prover = stood.world.prover(store=stood.world.store("backup_verifier", front.port), stall_s=STALL_S)
+    key = stood.unproved()
+    prover = stood.world.prover(store=stood.world.store("backup_verifier", front.port))
     return lambda: prover.prove(key)
 
 
@@ -551,11 +587,9 @@ def proved(stood: Stood, deed: Callable[[], prove.Proof]) -> None:
     stood.more = dict.fromkeys(stood.more, Verdict.GOOD)
 
 
-@pytest.mark.parametrize(("name", "times"), [("slow down", 2), ("internal", 2), ("reset", 2), ("lost", 2), ("hang", 1)])
-def test_a_store_that_is_better_after_a_while_proves_a_good_backup(
-    stood: Stood, front: Storefront, name: str, times: int
-) -> None:
-    for operation in READS:
+@pytest.mark.parametrize("shift", range(2))
+def test_a_store_that_is_better_after_a_while_proves_a_good_backup(stood: Stood, front: Storefront, shift: int) -> None:
+    for operation, (name, times) in zip(READS, SOON[shift:] + SOON[:shift], strict=True):
         front.fault(operation, LATER[name], times=times)
     proved(stood, reader(stood, front))
 
@@ -567,19 +601,17 @@ def test_a_download_that_breaks_is_taken_up_where_it_broke(stood: Stood, front: 
     proved(stood, reader(stood, front))
 
 
-@pytest.mark.parametrize("name", ["slow down", "internal", "reset"])
 def test_a_store_that_stays_broken_ends_the_proof_and_the_backup_stays_unproved(
-    stood: Stood, front: Storefront, name: str
+    stood: Stood, front: Storefront
 ) -> None:
     deed = reader(stood, front)
-    for operation in READS:
+    for operation, name in zip(READS, ("slow down", "internal", "reset", "slow down", "internal"), strict=True):
         front.fault(operation, LATER[name])
         error_of(deed, TransientError, stood.world.database)
         front.heal()
-        stood.check()
 
 
-@pytest.mark.parametrize("operation", ["ListObjectVersions", "GetObject", "PutObjectTagging"])
+@pytest.mark.parametrize("operation", ["GetObject", "PutObjectTagging"])
 def test_a_store_that_hangs_ends_the_proof_within_the_client_s_time_outs(
     stood: Stood, front: Storefront, operation: str
 ) -> None:
@@ -604,11 +636,10 @@ def test_a_store_that_says_no_ends_the_proof_and_the_backup_stays_unproved(stood
         front.fault(operation, answer)
         error_of(deed, kind, stood.world.database, *words)
         front.heal()
-        stood.check()
 
 
 def test_a_download_whose_line_goes_dark_is_ended(stood: Stood, site: Site) -> None:
-    key = stood.unproved().manifest.facts.key
+    key = stood.unproved()
     with wire(site.ports["s3"]) as laid:
         laid.black_hole(after_bytes=1_000_000)
         prover = stood.world.prover(store=stood.world.store("backup_verifier", laid.port), stall_s=10)
@@ -631,17 +662,16 @@ def test_one_bit_that_flips_on_the_way_down_condemns_nothing(stood: Stood, front
     assert not unclear(found)
 
 
-@pytest.mark.parametrize("name", FETCHES)
-def test_one_bit_that_flips_on_the_way_down_takes_no_good_backup_away(
-    shared: World, front: Storefront, name: str
-) -> None:
+def test_one_bit_that_flips_on_the_way_down_takes_no_good_backup_away(stood: Stood, front: Storefront) -> None:
     """Somebody proves a good backup once more."""
-    with unharmed(shared):
-        good = shared.catalogue().newest_good
-        assert good
+    good = stood.world.catalogue().newest_good
+    assert good
+    prover = stood.world.prover(store=stood.world.store("backup_verifier", front.port))
+    for name in ("manifest.json", "dump.age"):
         front.fault("GetObject", answers.flip_answer(300), skip=FETCHES[name], times=1)
-        found = outcome(lambda: shared.prover(store=shared.store("backup_verifier", front.port)).prove(good.key))
+        found = outcome(lambda: prover.prove(good.key))
         assert isinstance(found, prove.Proof) or type(found) is TransientError, found
+        front.heal()
 
 
 def test_a_bit_that_is_flipped_whenever_it_is_fetched_is_bad(shared: World, front: Storefront) -> None:
@@ -661,8 +691,9 @@ def test_a_bit_that_is_flipped_whenever_it_is_fetched_is_bad(shared: World, fron
 @pytest.mark.proof
 @pytest.mark.timeout(3600)
 def test_whatever_breaks_the_invariants_hold(site: Site, proof: Proof) -> None:
-    n = proof.n(small=12, full=144)
-    dice, kinds = proof.random, list(breaking.KINDS)
+    n = proof.n(small=4, full=144)
+    dice = proof.random
+    kinds = dice.sample(list(breaking.KINDS), len(breaking.KINDS))
     failed: list[str] = []
     for start in range(0, n, len(kinds)):
         with filled(site) as place:

@@ -195,8 +195,7 @@ def prepared(here: Scene, point: str, seed: int) -> tuple[Case, str]:
 def mistaken(point: str, standing: Sequence[Backup]) -> list[str]:
     """What is taken for more than it is: a manifest that stands is a backup which nobody has proved."""
     verdicts = [backup.verdict for backup in standing]
-    stands = bool(verdicts) if POINTS[point].stands is None else POINTS[point].stands
-    return [] if verdicts == [Verdict.UNPROVED] * bool(stands) else [f"its backups are {verdicts}"]
+    return [] if verdicts == [Verdict.UNPROVED] * POINTS[point].stands else [f"its backups are {verdicts}"]
 
 
 def retried(here: Scene, case: Case, sha256: str, standing: Sequence[Backup]) -> list[str]:
