@@ -182,7 +182,8 @@ def explained(error: Exception, name: str, setting: str = "connections.postgres"
     """
     import psycopg
 
-    text = AROUND.sub("", " ".join(str(error).split()))
+    said = error.diag.message_primary if isinstance(error, psycopg.Error) else None  # its details may quote a row
+    text = AROUND.sub("", " ".join((said or str(error)).split()))
     if any(words in text for words in SLOTS_TAKEN):
         return SlotsTakenError(f"PostgreSQL at {name} refuses new sessions: all slots are taken")
     if isinstance(
