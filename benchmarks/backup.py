@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -195,7 +196,9 @@ def has_aws() -> bool:
 
 @contextmanager
 def benched() -> Iterator[Bench]:
-    """Start the servers on free ports, and leave nothing behind."""
+    """Start the servers on free ports, and leave nothing behind, by whatever signal it ends."""
+    for ending in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(ending, lambda number, _: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="backup-benchmark-", ignore_cleanup_errors=True) as folder:
         site = Site.create(Path(folder) / "site", free_ports())
         Path(folder).chmod(0o711)  # PostgreSQL's own user passes through

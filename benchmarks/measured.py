@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
@@ -41,9 +43,7 @@ def shell(script: str) -> list[str]:
 
 def measure(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Cost:
     """Measure a process from the line that we send it to its `done`; it says `ready` first, and waits for our leave at the end."""
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**environment, "TMPDIR": str(folder)}, text=True
-    ) as process:
+    with started(command, {**environment, "TMPDIR": str(folder)}) as process:
         _hear(process, "ready")
         watch = Watch(process.pid, folder)
         began = time.monotonic()
@@ -53,6 +53,20 @@ def measure(command: Sequence[str], folder: Path, environment: Mapping[str, str]
         cost = watch.stop(seconds, json.loads(said or "{}"))
         _say(process)
     return cost
+
+
+@contextmanager
+def started(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """Start a process in a group of its own, which ends with us if we are ended before it is."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, env=dict(environment), text=True, process_group=0
+    ) as process:
+        try:
+            yield process
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
 
 
 def _say(process: subprocess.Popen[str]) -> None:

@@ -120,7 +120,9 @@ def make_roles(server: Login, names: Iterable[str], limits: BackupLimits) -> Non
 
 def _make_roles(session: Session, names: Iterable[str]) -> None:
     for name in names:
-        with suppress(errors.DuplicateObject, errors.UniqueViolation):  # it is there, or another proof makes it right now
+        with suppress(
+            errors.DuplicateObject, errors.UniqueViolation
+        ):  # it is there, or another proof makes it right now
             session.execute(sql.SQL("create role {} nologin").format(sql.Identifier(name)))
 
 
