@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from include.catalogue.model import ITEM_ID
@@ -63,7 +63,12 @@ class Tree:
 
 
 def parse(path: Path) -> ast.Module:
-    """Parse a file; SyntaxError names it."""
+    """Parse a file, once as long as it is not written anew; SyntaxError names it."""
+    return _parsed(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _parsed(path: Path, written_ns: int) -> ast.Module:  # noqa: ARG001 - part of what is remembered
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
