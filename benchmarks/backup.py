@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,6 @@ from sandbox.components import postgres, s3
 from sandbox.platform import running
 from sandbox.site import PROJECT, Site, bypass_proxies, free_ports
 
-DATABASE = "orchestrator_copy"
-"""Beside the seeded one, whose shape it has and whose size it has not."""
 TABLES = ("accounts", "executions", "logs", "events")
 REPLICATION = "hostssl replication postgres 127.0.0.1/32 scram-sha-256\n"
 
@@ -54,16 +52,23 @@ class Bench:
     """Where it happens.
 
     :param folder: the worker's own; what lies there while a way runs is counted.
+    :param gb: size of the database as plain SQL.
     """
 
     site: Site
     folder: Path
+    gb: float
+
+    @property
+    def database(self) -> str:
+        """One for each size, beside the seeded one, whose shape it has."""
+        return f"copy_of_{round(1000 * self.gb)}_mb"
 
     @property
     def environment(self) -> Mapping[str, str]:
         """For PostgreSQL's programs, for the CLI of the store, and for boto3."""
         pg = {"HOST": "127.0.0.1", "PORT": str(self.site.ports["postgres"]), "USER": "postgres", "SSLMODE": "require"}
-        pg |= {"PASSWORD": self.site.secret("postgres-superuser"), "DATABASE": DATABASE}
+        pg |= {"PASSWORD": self.site.secret("postgres-superuser"), "DATABASE": self.database}
         aws = {"ACCESS_KEY_ID": s3.ROOT, "SECRET_ACCESS_KEY": self.site.secret(f"s3-{s3.ROOT}")}
         aws |= {"ENDPOINT_URL": self.site.url("s3"), "DEFAULT_REGION": s3.REGION}
         return {
@@ -93,11 +98,11 @@ class Bench:
         sent = f"{AWS_CLI} $DIR/ s3://{s3.BUCKET}/database/ --recursive"
         if not has_aws():
             sent = f"{sys.executable} -c '{BOTO3}' $DIR {s3.BUCKET}"
-        return shell(DOCUMENT.format(folder=self.folder, database=DATABASE, upload=sent))
+        return shell(DOCUMENT.format(folder=self.folder, database=self.database, upload=sent))
 
     def ours(self, way: str, *options: str) -> list[str]:
         """Ours: `encrypted` or `proved`."""
-        where = [str(self.site.state), DATABASE, str(self.folder)]
+        where = [str(self.site.state), self.database, str(self.folder)]
         return [sys.executable, "-m", "benchmarks.ours", way, *where, *options]
 
     def copied(self, form: str, connections: int) -> list[str]:
@@ -113,20 +118,21 @@ class Bench:
 
     def blocks(self) -> Mapping[str, int]:
         """Size of each table."""
-        with postgres.connect(self.site, database=DATABASE) as server:
+        with postgres.connect(self.site, database=self.database) as server:
             rows = server.execute("select relname, relpages from pg_class where relname = any(%s)", [list(TABLES)])
             return dict(rows.fetchall())
 
-    def fill(self, gb: float) -> None:
-        """Make the database anew."""
+    def fill(self) -> None:
+        """Make the database, and read it once: the first reading of all costs more."""
+        print(f"filling {self.gb:g} GB …", flush=True)
         with postgres.connect(self.site, database="postgres") as server:
-            server.execute(f"drop database if exists {DATABASE}")
-            server.execute(f"create database {DATABASE} owner orchestrator_owner")
-        statements = Path(__file__).with_suffix(".sql").read_text().replace("{gb}", f"{gb:g}").split(";\n")
-        with postgres.connect(self.site, database=DATABASE) as server:
+            server.execute(f"create database {self.database} owner orchestrator_owner")
+        statements = Path(__file__).with_suffix(".sql").read_text().replace("{gb}", f"{self.gb:g}").split(";\n")
+        with postgres.connect(self.site, database=self.database) as server:
             for statement in filter(str.strip, statements):
                 server.execute(statement.encode())
             server.execute("checkpoint")
+        self.measure(self.copied("text", 1))
 
     def allow(self) -> None:
         """Let the superuser copy the cluster, which the platform in small lets nobody."""
@@ -148,8 +154,6 @@ WAYS: Mapping[str, Way] = {
     "peer": Bench.peer,
 }
 """In this order in every round."""
-ONLY = ("encrypted",)
-"""Measured of every size but the first: does it grow with the size and nothing else?"""
 CLAIMS = (
     ("encrypted", "document", "document"),
     ("proved", "document", "document"),
@@ -164,18 +168,20 @@ def main() -> None:
     """Measure and print; with --json the last line is one object."""
     chosen = options()
     bypass_proxies()
-    with benched() as bench:
+    first, *larger = chosen.sizes
+    with benched(first) as bench:
+        bench.fill()
         if chosen.variants:
             from benchmarks.backup_variants import table
 
-            bench.fill(chosen.sizes[0])
             print(table(bench, chosen.runs))
             return
-        found = {gb: of_size(bench, gb, chosen.runs, ONLY if n else tuple(WAYS)) for n, gb in enumerate(chosen.sizes)}
-    figures = {"runs": float(chosen.runs), "aws_cli": float(has_aws())}
-    for gb, rounds in found.items():
-        figures |= {f"{gb:g}gb_{name}": value for name, value in figures_by_way(rounds).items()}
-    finish("backup", ratios=ratios(found), figures=figures, as_json=chosen.json)
+        rounds = [one_round(bench, f"{n + 1}/{chosen.runs}") for n in range(chosen.runs)]
+        grown = growing(bench, larger, chosen.runs) if larger else {}
+    figures = {"runs": float(chosen.runs), "aws_cli": float(has_aws()), **figures_by_way(first, rounds)}
+    for gb in larger:
+        figures |= named(f"{gb:g}gb_encrypted", medians(grown[gb]))
+    finish("backup", ratios={**ratios(rounds), **spreads(grown)}, figures=figures, as_json=chosen.json)
 
 
 def options() -> argparse.Namespace:
@@ -195,7 +201,7 @@ def has_aws() -> bool:
 
 
 @contextmanager
-def benched() -> Iterator[Bench]:
+def benched(gb: float) -> Iterator[Bench]:
     """Start the servers on free ports, and leave nothing behind, by whatever signal it ends."""
     for ending in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(ending, lambda number, _: sys.exit(128 + number))
@@ -203,41 +209,44 @@ def benched() -> Iterator[Bench]:
         site = Site.create(Path(folder) / "site", free_ports())
         Path(folder).chmod(0o711)  # PostgreSQL's own user passes through
         with running(site, ["postgres", "postgres-scratch", "s3"]):
-            bench = Bench(site=site, folder=site.folder("worker"))
+            bench = Bench(site=site, folder=site.folder("worker"), gb=gb)
             bench.allow()
             yield bench
 
 
-def of_size(bench: Bench, gb: float, runs: int, ways: Sequence[str]) -> list[Round]:
-    """Return what each of these ways cost in every round."""
-    print(f"filling {gb:g} GB …", flush=True)
-    bench.fill(gb)
-    bench.measure(bench.copied("text", 1))  # untimed: the first reading of all
-    return [one_round(bench, f"{n + 1}/{runs}", ways) for n in range(runs)]
-
-
-def one_round(bench: Bench, name: str, ways: Sequence[str]) -> Round:
+def one_round(bench: Bench, name: str) -> Round:
     """Return what each way cost."""
     costs: dict[str, Mapping[str, float]] = {}
-    for way in ways:
-        costs[way] = bench.measure(WAYS[way](bench))
+    for way, command in WAYS.items():
+        costs[way] = bench.measure(command(bench))
         print(f"  {name} {way:<16} {json.dumps(costs[way])}", flush=True)
     return costs
 
 
-def ratios(found: Mapping[float, Sequence[Round]]) -> Mapping[str, float]:
-    """Return the claims, of the first size, and of all sizes if there are several."""
-    first = next(iter(found.values()))
-    claims = {f"{above}_over_{name}": ratio(first, above, below) for above, name, below in CLAIMS}
-    if len(found) == 1:
-        return claims
-    return {**claims, "seconds_per_gb_spread": spread(found, "seconds"), "cpu_s_per_gb_spread": spread(found, "cpu_s")}
+def growing(bench: Bench, larger: Sequence[float], runs: int) -> Mapping[float, Sequence[Mapping[str, float]]]:
+    """Return what a backup of each size cost, measured in turns: does it grow with the size and nothing else?"""
+    benches = [bench, *(replace(bench, gb=gb) for gb in larger)]
+    for each in benches[1:]:
+        each.fill()
+    grown: dict[float, list[Mapping[str, float]]] = {each.gb: [] for each in benches}
+    for each in benches * runs:
+        grown[each.gb].append(each.measure(each.ours("encrypted")))
+        print(f"  {each.gb:g} GB {json.dumps(grown[each.gb][-1])}", flush=True)
+    return grown
 
 
-def spread(found: Mapping[float, Sequence[Round]], name: str) -> float:
-    """Return by how much a figure of ours differs between the sizes, a GB; of the best round: others can only add to it."""
-    a_gb = [min(each["encrypted"][name] for each in rounds) / gb for gb, rounds in found.items()]
-    return round(max(a_gb) / min(a_gb) - 1, 3)
+def ratios(rounds: Sequence[Round]) -> Mapping[str, float]:
+    """Return the claims about one size."""
+    return {f"{above}_over_{name}": ratio(rounds, above, below) for above, name, below in CLAIMS}
+
+
+def spreads(grown: Mapping[float, Sequence[Mapping[str, float]]]) -> Mapping[str, float]:
+    """Return by how much a gigabyte of one size costs more than of another, in the best round: others can only add to it."""
+    found = {}
+    for name in ("seconds", "cpu_s") if grown else ():
+        a_gb = [min(cost[name] for cost in costs) / gb for gb, costs in grown.items()]
+        found[f"{name}_per_gb_spread"] = round(max(a_gb) / min(a_gb) - 1, 3)
+    return found
 
 
 def ratio(rounds: Sequence[Round], above: str, below: str) -> float:
@@ -245,11 +254,15 @@ def ratio(rounds: Sequence[Round], above: str, below: str) -> float:
     return round(statistics.median(each[above]["seconds"] / each[below]["seconds"] for each in rounds), 3)
 
 
-def figures_by_way(rounds: Sequence[Round]) -> Mapping[str, float]:
-    """Return the median of each figure of each way, by `<way>_<figure>`."""
-    return {
-        f"{way}_{name}": value for way in rounds[0] for name, value in medians([each[way] for each in rounds]).items()
-    }
+def figures_by_way(gb: float, rounds: Sequence[Round]) -> Mapping[str, float]:
+    """Return the median of each figure of each way."""
+    costs = {way: medians([each[way] for each in rounds]) for way in WAYS}
+    return {name: v for way, cost in costs.items() for name, v in named(f"{gb:g}gb_{way}", cost).items()}
+
+
+def named(before: str, cost: Mapping[str, float]) -> Mapping[str, float]:
+    """Return the figures with this before their names."""
+    return {f"{before}_{name}": value for name, value in cost.items()}
 
 
 def figures_of(cost: Cost, sent_bytes: int) -> Mapping[str, float]:

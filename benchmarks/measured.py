@@ -88,20 +88,20 @@ class Watch:
     def __init__(self, pid: int, folder: Path) -> None:
         self.pid, self.folder = pid, folder
         self.peak_bytes = self.disk_bytes = 0
-        self._cpu_before_s = self._cpu_s = cpu_s(pid)
+        self._cpu_before_s = cpu_s(pid)
         self._ours, self._strangers = {pid}, set[int]()
         self._ended = Event()
         self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def stop(self, seconds: float, said: Mapping[str, Any]) -> Cost:
-        """Look once more, and return what was seen."""
+        """Look once more, and return what was seen; CPU seconds only now, when all below it have ended and stand in its own."""
         self._ended.set()
         self._thread.join()
         self._look()
         return Cost(
             seconds=seconds,
-            cpu_s=self._cpu_s - self._cpu_before_s,
+            cpu_s=sum(map(cpu_s, self._family())) - self._cpu_before_s,
             peak_mb=self.peak_bytes / 1e6,
             disk_mb=self.disk_bytes / 1e6,
             said=said,
@@ -115,7 +115,6 @@ class Watch:
         family = self._family()
         self.peak_bytes = max(self.peak_bytes, sum(map(_resident_bytes, family)))
         self.disk_bytes = max(self.disk_bytes, lying_bytes(self.folder))
-        self._cpu_s = max(self._cpu_s, sum(map(cpu_s, family)))
 
     def _family(self) -> set[int]:
         """Return who lives of it; only a process that was not seen before is asked for its parent."""
