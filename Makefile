@@ -1,5 +1,5 @@
 # Two commands: `make up` (the platform in small, Airflow, the first run) and `make test`.
-# The rest: down, status, doctor, backups, check, proof, items, evidence, lock, faults.
+# The rest: down, status, doctor, backups, leases, stop, go, check, proof, items, evidence, lock, faults.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -51,6 +51,15 @@ doctor: install  ## every connection, right and setting of ENV=sandbox|staging|p
 backups: install  ## what is in the bucket, and what of it is good; no Airflow needed
 	@$(PY) -m sandbox run include.backups list
 
+leases: install  ## which operation holds what, and whether everything is ordered to stop
+	@$(PY) -m sandbox run include.ops leases
+
+stop: install  ## order every operation to stop before its next effect: REASON="…"
+	@$(PY) -m sandbox run include.ops stop "$(REASON)"
+
+go: install  ## lift the order to stop
+	@$(PY) -m sandbox run include.ops go
+
 evidence: install  ## export the evidence FROM=… TO=… for an auditor, and verify its chain
 	@$(if $(OPS_DSN),$(PY) -m,$(PY) -m sandbox run) include.ops.evidence $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO))
 
@@ -86,4 +95,4 @@ lock:  ## compile the lock files from the .in files
 	@.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements-dev.in -o requirements-dev.txt
 	@.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements.in -c requirements-dev.txt -o requirements.txt
 
-.PHONY: help install programs ready up down status doctor backups evidence check test proof bench faults fault mend items lock
+.PHONY: help install programs ready up down status doctor backups leases stop go evidence check test proof bench faults fault mend items lock

@@ -8,16 +8,18 @@ Endpoints and credentials are not here: they are Airflow Connections, whose ids 
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -63,6 +65,8 @@ class Connections(Limits):
     pagerduty_events: str = "orchestrator_pagerduty_events"
     slack: str = "orchestrator_slack"
     evidence: str = "ops_postgres_evidence"
+    operations: str = "ops_postgres_operations"  # leases, journal, plans; cannot approve
+    approvals: str = "ops_postgres_approvals"  # writes down who approved a plan, and nothing else
     backup_source: str = "orchestrator_postgres_backup"  # reads all rows, changes none
     backup_scratch: str = (
         "ops_postgres_scratch"  # of the server where backups are restored and compared; its role makes databases
@@ -71,6 +75,9 @@ class Connections(Limits):
     backup_verifier: str = "orchestrator_s3_backup_verifier"  # reads, marks and locks
     backup_reaper: str = "orchestrator_s3_backup_reaper"  # lists, aborts uploads, deletes versions
     backup_key: str = "orchestrator_backup_key"  # the operational age private key; not on the machine that dumps
+    recovery_kubernetes: str = "orchestrator_kubernetes_recovery"  # scales and pauses the named writers, reads the rest
+    recovery_redis: str = "orchestrator_redis_recovery"  # sets queue items and sessions aside, unlinks caches
+    gateway: str = "orchestrator_gateway"  # the application's front door; its password passes maintenance mode
 
 
 class KubernetesLimits(Limits):
@@ -268,8 +275,83 @@ class BackupLimits(Limits):
     attempts: Annotated[int, Field(ge=1, le=5)] = (
         2  # a bad backup is followed by another at once; two in a row are a person's
     )
+    good_by_s: Annotated[float, Field(ge=0, lt=86_400)] = (
+        12_600  # 03:30 UTC: from then on a day without a good backup is a gap; the watch pages at the same minute
+    )
+    newest_critical_s: Annotated[float, Field(gt=0)] = (
+        93_600  # 26 h: a day, and what a slow backup takes more than yesterday's did
+    )
+    older_attempts: Annotated[int, Field(ge=1, le=30)] = (
+        3  # old backups that may differ in a row: behind that the scratch server is in doubt, and none is condemned for it
+    )
+    configuration_expected: bool = False
+    """Whether the configuration has backups of its own. None are made yet, so the weekly matrix calls each of its days UNKNOWN, and
+    one WARNING says so: yellow, since nobody can get it back; not red and no page, since a page that nothing can end teaches to
+    ignore pages. Once `daily_configuration_backup` runs set this to true: from then on what cannot be read is red."""
     rto_target_s: Annotated[float, Field(gt=0)] = 3600  # seconds until the newest backup is restored and compared
     rpo_target_s: Annotated[float, Field(gt=0)] = 90_000  # 25 h: a day, and the time that a backup takes
+
+
+class RetentionLimits(Limits):
+    """Of `backup_retention`. What deletes takes no guess: in the file a number of days is a whole number, not `"30"` or `30.5`."""
+
+    retention_days: Annotated[int, Field(strict=True, ge=7, le=3650)] = (
+        30  # the runbook's own; below a week a fault that is noticed on Monday has no backup from before it
+    )
+    grace_days: Annotated[int, Field(strict=True, ge=1, le=90)] = (
+        7  # between mark and deletion: everybody who works there has seen a list with the mark by then
+    )
+    min_good: Annotated[int, Field(strict=True, ge=3, le=100)] = 7  # newer proved ones that stay: a week of nights
+    newest_good_max_age_h: Annotated[int, Field(strict=True, ge=1, le=48)] = (
+        26  # a day and the two hours that a slow night takes: older, and the backups themselves are what is broken
+    )
+    monthly_keeps: Annotated[int, Field(strict=True, ge=0, le=120)] = (
+        12  # the first good one of each month, for a year: damage that nobody notices for weeks
+    )
+    deletes_max: Annotated[int, Field(strict=True, ge=1, le=50)] = (
+        5  # a run; one a day is usual, and whatever is wrong has not gone far when somebody looks
+    )
+    clocks_max_apart_s: Annotated[int, Field(strict=True, ge=1, le=60)] = 60  # a minute: NTP keeps them within a second
+
+
+Subject = Annotated[
+    str, Field(pattern=r"^(deployment|statefulset|daemonset|cronjob|job|pod)/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+]
+Writer = Annotated[str, Field(pattern=r"^(deployment|statefulset|cronjob)/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+
+
+class RecoveryLimits(Limits):
+    """Of `database_recovery`: who is stopped, who may go on, and how long each step may take."""
+
+    writers: tuple[Writer, ...] = (  # stopped in this order, so that no work comes in while what is there ends
+        "cronjob/report-billing",
+        "deployment/api-gateway",
+        "deployment/scheduler",
+        "deployment/worker",
+        "deployment/auth-service",
+    )
+    no_writers: tuple[Subject, ...] = (
+        "statefulset/postgres",
+        "statefulset/redis",
+    )  # they write nothing of their own accord
+    managers_paused: tuple[
+        Literal["Argo CD", "Flux", "KEDA"], ...
+    ] = ()  # a person has paused them, or they ignore counts
+    gone_within_s: Seconds = (
+        180  # a pod that is asked to go has 30 s by default; a report of the cron job takes minutes
+    )
+    ready_within_s: Seconds = 300  # the runbook's own: what still waits after 5 minutes will not start by itself
+    write_within_s: Seconds = 60  # of one object: conflicts with its controllers are over in seconds
+    poll_s: Annotated[float, Field(gt=0, le=60)] = 0.5
+    queues: tuple[str, ...] = ("queue:workflows",)  # items of what the restored database does not know are set aside
+    caches: tuple[Annotated[str, Field(pattern=r"^[a-z0-9_-]{2,}:$")], ...] = (
+        "cache:",
+    )  # unlinked: made anew when asked for
+    sessions: tuple[Annotated[str, Field(pattern=r"^[a-z0-9_-]{2,}:$")], ...] = (
+        "session:",
+    )  # set aside: people log in again
+    healthy_within_s: Seconds = 60  # of the gateway, counted from the moment when every pod is ready
+    smoke_within_s: Seconds = 120  # of the test workflow: an execution takes 8 s, a busy queue a minute
 
 
 class Looking(Limits):
@@ -312,6 +394,8 @@ class Settings(BaseSettings):
     grafana: GrafanaLimits = GrafanaLimits()
     business: BusinessLimits = BusinessLimits()
     backup: BackupLimits = BackupLimits()
+    retention: RetentionLimits = RetentionLimits()
+    recovery: RecoveryLimits = RecoveryLimits()
     looking: Looking = Looking()
     reporting: Reporting = Reporting()
 
@@ -320,12 +404,12 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment over file over default."""
-        return env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=_file_of_the_place())
+        return Environment(settings_cls), YamlConfigSettingsSource(settings_cls, yaml_file=_file_of_the_place())
 
     @model_validator(mode="after")
     def _reports_are_no_alerts(self) -> Settings:
@@ -340,6 +424,23 @@ class Settings(BaseSettings):
     def zone(self) -> ZoneInfo:
         """The team's time zone."""
         return ZoneInfo(self.time_zone)
+
+
+class Environment(EnvSettingsSource):
+    """The environment, where everything is text: plain digits are a whole number there, also for the strict ones of `retention`."""
+
+    def __call__(self) -> dict[str, Any]:
+        """Return what is set."""
+        found = super().__call__()
+        group = found.get("retention")
+        return {**found, "retention": _with_whole_numbers(group)} if isinstance(group, dict) else found
+
+
+def _with_whole_numbers(group: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: int(value) if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,9}", value) else value
+        for name, value in group.items()
+    }
 
 
 def _file_of_the_place() -> Path:

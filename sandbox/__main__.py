@@ -90,7 +90,7 @@ def run(module: str, *arguments: str) -> int:
         **os.environ,
         **environment(site),
         "PYTHONPATH": os.pathsep.join([str(PROJECT), str(PROJECT / "plugins")]),
-        "OPS_DSN": dsn(site, "ops_evidence_reader", "ops", "postgres_ops"),
+        "OPS_DSN": dsn(site, "ops_runner" if module == "include.ops" else "ops_evidence_reader", "ops", "postgres_ops"),
         **s3.variables(site, "backup_verifier"),
     }
     return subprocess.run([sys.executable, "-m", module, *arguments], env=whole, check=False).returncode

@@ -23,6 +23,8 @@ def all_of(site: Site) -> dict[str, dict[str, Any]]:
         },
         IDS.postgres: _postgres(site, "ops_health", "orchestrator", "postgres"),
         IDS.evidence: _postgres(site, "ops_evidence_writer", "ops", "postgres_ops"),
+        IDS.operations: _postgres(site, "ops_runner", "ops", "postgres_ops"),
+        IDS.approvals: _postgres(site, "ops_approver", "ops", "postgres_ops"),
         IDS.backup_source: _postgres(site, "ops_backup", "orchestrator", "postgres"),
         IDS.backup_scratch: _postgres(site, "ops_verify", "postgres", "postgres_scratch"),
         IDS.backup_writer: _s3(site, "backup_writer"),

@@ -4,7 +4,9 @@ do $$
 declare
     name text;
 begin
-    foreach name in array array['airflow', 'ops_owner', 'ops_evidence_writer', 'ops_evidence_reader'] loop
+    foreach name in array array[
+        'airflow', 'ops_owner', 'ops_evidence_writer', 'ops_evidence_reader', 'ops_runner', 'ops_approver'
+    ] loop
         if not exists (select from pg_roles where rolname = name) then
             execute format('create role %I', name);
         end if;
@@ -29,5 +31,17 @@ alter role ops_evidence_reader set default_transaction_read_only = on;
 alter role ops_evidence_reader set statement_timeout = '60s';
 alter role ops_evidence_reader set lock_timeout = '2s';
 alter role ops_evidence_reader set idle_in_transaction_session_timeout = '60s';
+
+-- Operations that change production: leases, journal, plans. It cannot approve what it plans.
+alter role ops_runner login nosuperuser nocreatedb nocreaterole noreplication nobypassrls connection limit 20;
+alter role ops_runner set statement_timeout = '10s';
+alter role ops_runner set lock_timeout = '5s';
+alter role ops_runner set idle_in_transaction_session_timeout = '15s';
+
+-- Writes down who approved a plan, and nothing else.
+alter role ops_approver login nosuperuser nocreatedb nocreaterole noreplication nobypassrls connection limit 5;
+alter role ops_approver set statement_timeout = '10s';
+alter role ops_approver set lock_timeout = '5s';
+alter role ops_approver set idle_in_transaction_session_timeout = '15s';
 
 revoke connect, temporary on database postgres, template1 from public;

@@ -101,7 +101,17 @@ SERVERS = {
     ),
     "postgres_scratch": Server(roles={"scratch_roles.sql": ("ops_verify",)}, connections=30, replicates=False),
     "postgres_ops": Server(
-        roles={"ops_roles.sql": ("airflow", "ops_owner", "ops_evidence_writer", "ops_evidence_reader")}, connections=120
+        roles={
+            "ops_roles.sql": (
+                "airflow",
+                "ops_owner",
+                "ops_evidence_writer",
+                "ops_evidence_reader",
+                "ops_runner",
+                "ops_approver",
+            )
+        },
+        connections=120,
     ),
 }
 

@@ -105,6 +105,16 @@ POSTGRES: list[tuple[str, str, str, str]] = [
     ("ops_evidence_reader", "ops", "select 1", ALLOWED),
     ("ops_evidence_reader", "airflow", "select 1", DENIED),
     ("ops_owner", "airflow", "select 1", DENIED),
+    ("ops_runner", "airflow", "select 1", DENIED),
+    ("ops_runner", "ops", "select count(*) from ops.plan", ALLOWED),
+    ("ops_runner", "ops", "select ops.keep_lease('nothing', gen_random_uuid(), 0, 60)", ALLOWED),
+    ("ops_runner", "ops", "delete from ops.lease", DENIED),
+    ("ops_runner", "ops", "select ops.approve_plan(0, 'me', 'because I say so', now(), false, null)", DENIED),
+    ("ops_runner", "ops", "select count(*) from ops.evidence", DENIED),
+    ("ops_approver", "airflow", "select 1", DENIED),
+    ("ops_approver", "ops", "select ops.approve_plan(0, 'me', 'because I say so', now(), false, null)", ALLOWED),
+    ("ops_approver", "ops", "select ops.use_plan(0, '', 'me')", DENIED),
+    ("ops_approver", "ops", "insert into ops.approval default values", DENIED),
 ]
 
 # A role without CONNECT or LOGIN is turned away before it has a session, so there is no SQLSTATE to look at.

@@ -15,6 +15,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from include.ops.database import OpsDatabase
+from include.ops.migrate import migrate
+
 UNPRIVILEGED = "nobody"  # PostgreSQL refuses to run as root
 
 
@@ -43,7 +46,7 @@ def server() -> Iterator[Server]:
         server.run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", options, "start")
         try:
             with psycopg.connect(server.dsn(), autocommit=True) as connection:
-                for role in ("ops_owner", "ops_evidence_writer", "ops_evidence_reader"):
+                for role in ("ops_owner", "ops_evidence_writer", "ops_evidence_reader", "ops_runner", "ops_approver"):
                     connection.execute(f"create role {role} login")
             yield server
         finally:
@@ -60,3 +63,22 @@ def empty_ops(server: Server) -> Iterator[Callable[[str], str]]:
         connection.execute(f"create database {name} owner ops_owner")
         yield lambda role: server.dsn(role, name)
         connection.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def ops(empty_ops: Callable[[str], str]) -> Callable[[str], str]:
+    """The same with its newest schema."""
+    migrate(empty_ops("ops_owner"))
+    return empty_ops
+
+
+@pytest.fixture
+def runner(ops: Callable[[str], str]) -> OpsDatabase:
+    """It, as the role of operations."""
+    return OpsDatabase({"conninfo": ops("ops_runner")})
+
+
+@pytest.fixture
+def approver(ops: Callable[[str], str]) -> OpsDatabase:
+    """It, as the role that writes approvals."""
+    return OpsDatabase({"conninfo": ops("ops_approver")})

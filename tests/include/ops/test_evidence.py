@@ -15,7 +15,6 @@ import pytest
 from include.findings import Blind, Finding, Severity
 from include.ops import export
 from include.ops.evidence import Evidence, Try, append, last_seen, last_values, verdicts_of_previous_run
-from include.ops.migrate import migrate
 
 NOW = datetime(2030, 1, 2, 9, 0, tzinfo=UTC)
 BY = Try(dag_id="daily_health_check", task_id="check_postgres", run_id="r1", try_number=1, code_version="abc")
@@ -49,12 +48,6 @@ def test_why_it_was_blind_is_kept() -> None:
     evidence = Evidence.of(finding, source="postgres", by=BY, observed_at=NOW)
     assert evidence.verdict == "UNKNOWN"
     assert evidence.detail["blind"]["reason"] == "no answer"
-
-
-@pytest.fixture
-def ops(empty_ops: Callable[[str], str]) -> Callable[[str], str]:
-    migrate(empty_ops("ops_owner"))
-    return empty_ops
 
 
 @pytest.fixture

@@ -7,9 +7,11 @@ import psycopg
 import pytest
 
 from include.errors import ConfigurationError, TransientError
-from include.ops.migrate import main, migrate
+from include.ops.migrate import MIGRATIONS, main, migrate
 
 pytestmark = pytest.mark.integration
+
+NEWEST = max(file.name[:4] for file in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
 def versions(dsn: str) -> list[str]:
@@ -20,13 +22,13 @@ def versions(dsn: str) -> list[str]:
 def test_migrates_and_a_second_time_changes_nothing(empty_ops: Callable[[str], str]) -> None:
     migrate(empty_ops("ops_owner"))
     migrate(empty_ops("ops_owner"))
-    assert versions(empty_ops("ops_owner")) == ["0001"]
+    assert versions(empty_ops("ops_owner")) == [NEWEST]
 
 
 def test_several_at_once_end_alike(empty_ops: Callable[[str], str]) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(migrate, [empty_ops("ops_owner")] * 4))
-    assert versions(empty_ops("ops_owner")) == ["0001"]
+    assert versions(empty_ops("ops_owner")) == [NEWEST]
 
 
 def test_a_refused_migration_leaves_nothing_and_says_why(empty_ops: Callable[[str], str]) -> None:

@@ -1,0 +1,40 @@
+"""`python -m include.ops`, as a person types it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+
+from include.ops import leases
+from include.ops.__main__ import main
+from include.ops.database import OpsDatabase
+from include.ops.journal import Journal
+from include.ops.leases import Mode, Wanted
+
+
+@pytest.mark.integration
+def test_who_holds_what_is_listed_and_the_order_to_stop_is_given_and_lifted(
+    ops: Callable[[str], str], runner: OpsDatabase, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OPS_DSN", ops("ops_runner"))
+    op_id = str(uuid4())
+    lease = leases.acquire(runner, Wanted(resource="database/x", mode=Mode.BACKUP, op_id=op_id, holder="night"))
+    Journal(runner, op_id, "night", token=lease.token).intend("dump", key="k")
+    said = {}
+    for verb in (["leases"], ["stop", "wrong cluster"], ["leases"], ["journal", op_id], ["go"], ["leases"]):
+        assert main(verb) == 0
+        said[len(said)] = capsys.readouterr().out
+    assert "database/x" in said[0]
+    assert "night" in said[0]
+    assert said[0].endswith("1 leases, no stop order\n")
+    assert "STOPPED: wrong cluster" in said[2]
+    assert "intent   dump" in said[3]
+    assert said[5].endswith("no stop order\n")
+
+
+def test_without_an_address_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("OPS_DSN", raising=False)
+    assert main(["leases"]) == 1
+    assert capsys.readouterr().err == "OPS_DSN is not set; give it the address of the ops database as ops_runner\n"
