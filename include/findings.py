@@ -44,6 +44,7 @@ class Finding:
         of the evidence table, all others go into its `detail`.
     :param next_step: what to do about it; empty when nothing is to be done.
     :param blind: set when the subject could not be looked at; the task then fails, after everything was told.
+    :param in_table: it stands in the table of its report, and messages do not tell it once more; it is evidence like any other.
     """
 
     item: str
@@ -54,6 +55,7 @@ class Finding:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     next_step: str = ""
     blind: Blind | None = None
+    in_table: bool = False
 
     @classmethod
     def unseen(cls, *, item: str, check: str, subject: str, blind: Blind, next_step: str = "") -> Finding:
@@ -81,17 +83,24 @@ class Report:
     :param source: `kubernetes`, `postgres`, …
     :param checked: how many things were looked at; nothing checked and nothing found is UNKNOWN, never OK.
     :param findings: in any order; healthy ones (OK, INFO) included, since they are evidence too.
+    :param table: lines of equal columns that messages show as they are, above the findings.
     """
 
     source: str
     checked: int
     findings: tuple[Finding, ...]
+    table: tuple[str, ...] = ()
 
     @property
     def severity(self) -> Severity:
         """The verdict: the worst finding, and UNKNOWN when nothing was looked at."""
         blind = () if self.checked else (Severity.UNKNOWN,)
         return max((*blind, *(finding.severity for finding in self.findings)), default=Severity.OK)
+
+    @property
+    def told(self) -> tuple[Finding, ...]:
+        """The findings that messages tell one by one."""
+        return tuple(finding for finding in self.findings if not finding.in_table)
 
     @property
     def blind(self) -> tuple[Finding, ...]:
@@ -106,7 +115,8 @@ class Report:
     def from_json(cls, value: Mapping[str, Any]) -> Report:
         """Read back what `to_json` wrote."""
         findings = tuple(_finding_from_json(finding) for finding in value["findings"])
-        return cls(source=value["source"], checked=value["checked"], findings=findings)
+        table = tuple(value.get("table", ()))
+        return cls(source=value["source"], checked=value["checked"], findings=findings, table=table)
 
 
 def _finding_from_json(value: Mapping[str, Any]) -> Finding:

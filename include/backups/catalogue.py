@@ -154,7 +154,12 @@ def look(store: Store, database: str, since: str = "") -> Catalogue:
 
     :param since: leave out keys before this one, for a quick look.
     """
-    found = [each for each in store.versions(keys.prefix(database)) if keys.parse(each.key) and each.key >= since]
+    return of(store, [each for each in store.versions(keys.prefix(database)) if each.key >= since])
+
+
+def of(store: Store, listed: Sequence[Version]) -> Catalogue:
+    """Read the manifests of a listing; for a look at manifests and objects of the same moment."""
+    found = [each for each in listed if keys.parse(each.key)]
     manifests = [each for each in found if each.key.endswith(f"/{keys.MANIFEST}")]
     with ThreadPoolExecutor(READERS) as pool:
         backups = list(pool.map(lambda version: read(store, version), manifests))

@@ -10,9 +10,11 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +29,7 @@ from include.backups.moving import size
 from include.backups.opening import Opener
 from include.backups.programs import Programs
 from include.backups.store import Store
-from include.errors import ConfigurationError, RunbookError, VerificationError
+from include.errors import ConfigurationError, RefusedError, RunbookError, VerificationError
 from include.settings import BackupLimits
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ class Proof:
     :param rpo_s: age of the newest transaction in it when it was proved: what a recovery would have lost.
     :param in_flux: what changed its definition while the backup was taken, and was therefore not compared.
     :param schema_bytes: size of the schema as plain SQL, which shows that plain SQL can be made of it.
+    :param locked_until: the end of the lock that a new proof sets.
+    :param restored_into: the scratch database, made for this proof alone and dropped.
     """
 
     backup: Backup
@@ -60,6 +64,11 @@ class Proof:
     schema_bytes: int
     in_flux: Sequence[str]
     locked_until: datetime
+    restored_into: str = ""
+
+
+class RestoredOtherwiseError(VerificationError):
+    """Every stored byte is as it was written, and what came out of it is not what went in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,18 +92,62 @@ class Prover:
         """
         identity = self._identity()
         backup = self._find(key, sha256)
-        try:
-            proof = self._prove(backup, identity, sha256, usual)
-        except VerificationError as error:
-            if not backup.problem:  # a torn manifest is BAD by itself, and what was read of it may be the way's fault
-                self._mark(backup, Mark(verdict=Verdict.BAD, at=_now(), manifest=backup.sha256, reason=str(error)))
-            raise VerificationError(f"{backup.key} is BAD: {error}; it will not be used, take another") from None
+        with self._condemned(backup):
+            proof = self._prove(backup, identity, sha256, partial(refuse, limits=self.limits, usual=usual))
         self._lock(backup, proof.locked_until)
         self._mark(backup, _good(proof))
         log.info("%s is GOOD: restored and compared in %.1f s", backup.key, proof.rto_s)
         return proof
 
+    def prove_again(self, key: str, *, sha256: str) -> Proof:
+        """Restore and compare one that is GOOD once more; VerificationError if it differs, and it is marked BAD.
+
+        Its mark tells how it was when it was young, and so does its lock: neither is touched where it is still equal. It is not
+        judged against younger ones, since a database may grow, and move to another cluster.
+
+        :param sha256: of the manifest that was marked GOOD.
+        """
+        identity = self._identity()
+        backup = self._find(key, sha256)
+        with self._condemned(backup):
+            try:
+                proof = self._prove(backup, identity, sha256, partial(contradict, limits=self.limits))
+            except RestoredOtherwiseError as error:
+                self._refuse_another_major(backup, error)
+                raise
+        log.info("%s is still GOOD: restored and compared in %.1f s", backup.key, proof.rto_s)
+        return proof
+
+    def opens(self, backup: Backup) -> bool:
+        """Return whether a backup says that it is sealed to our key; after a change of keys the older ones are not."""
+        return str(self._identity().to_public()) in _recipients(backup)
+
+    @contextmanager
+    def _condemned(self, backup: Backup) -> Iterator[None]:
+        """Mark it BAD if what happens inside finds that it differs."""
+        try:
+            yield
+        except VerificationError as error:
+            said = f"{backup.key} is BAD: {error}; it will not be used, take another"
+            if not backup.problem:  # a torn manifest is BAD by itself, and what was read of it may be the way's fault
+                bad = Mark(verdict=Verdict.BAD, at=_now(), manifest=backup.sha256, reason=str(error))
+                if not self._mark(backup, bad) and backup.is_good:
+                    said += " though the bucket still calls it GOOD, since the mark could not be written"
+            raise VerificationError(said) from None
+
+    def _refuse_another_major(self, backup: Backup, error: RestoredOtherwiseError) -> None:
+        """Let no difference count that another PostgreSQL may have made: it writes some definitions otherwise."""
+        with self.server.session("backup version") as session:
+            here = session.info.server_version // 10_000
+        of = backup.manifest.facts.server_version.partition(".")[0] if backup.manifest else ""
+        if of and of != f"{here}":
+            raise RefusedError(
+                f"{backup.key} differs after its restore ({error}), but it is of PostgreSQL {of} and the scratch server of"
+                f" {here}, which may be why; its verdict stays: restore it into PostgreSQL {of} to know"
+            ) from None
+
     def _identity(self) -> Identity:
+        """Return the private key; ConfigurationError if no backup is sealed to it."""
         identity = sealing.identity(self.key, self.key_from)
         if str(identity.to_public()) not in self.limits.recipients.values():
             raise ConfigurationError(
@@ -111,13 +164,19 @@ class Prover:
             raise VerificationError(f"there is no backup at {key}: it has no manifest")
         return next((backup for backup in found if backup.sha256 == sha256), catalogue.one_each(found)[0])
 
-    def _prove(self, backup: Backup, identity: Identity, sha256: str, usual: Backup | None) -> Proof:
+    def _prove(
+        self, backup: Backup, identity: Identity, sha256: str, doubted: Callable[[Manifest, Fingerprint], None]
+    ) -> Proof:
+        """Restore and compare it.
+
+        :param doubted: raises VerificationError if it cannot be what it says, before anything is restored.
+        """
         began = time.monotonic()
         manifest = _believed(backup, sha256)
         facts = manifest.facts
         opener = Opener(self.store, identity, self.limits)
         wanted = fingerprint.read(opener.read(manifest, keys.FINGERPRINT))
-        refuse(manifest, wanted, self.limits, usual)
+        doubted(manifest, wanted)
         _roles_in(opener.read(manifest, keys.GLOBALS), wanted)
         dump = manifest.objects[keys.DUMP]
         name = f"{scratch.PREFIX}{facts.op_id.replace('-', '')[:8]}_{secrets.token_hex(4)}"
@@ -126,7 +185,10 @@ class Prover:
             archive = folder / "dump"
             opener.fetch(manifest, keys.DUMP, archive)
             fetched = time.monotonic()
-            restored, indexes = self._restore(archive, name, wanted)
+            try:
+                restored, indexes = self._restore(archive, name, wanted)
+            except VerificationError as error:
+                raise RestoredOtherwiseError(str(error)) from None
             compared = time.monotonic()
             as_sql = schema_bytes(archive, Programs(self.limits.programs))
         return Proof(
@@ -139,6 +201,7 @@ class Prover:
             schema_bytes=as_sql,
             in_flux=fingerprint.in_flux(wanted.contents),
             locked_until=_now() + timedelta(days=self.limits.lock_days),
+            restored_into=name,
         )
 
     def _restore(self, archive: Path, name: str, wanted: Fingerprint) -> tuple[float, int]:
@@ -175,13 +238,16 @@ class Prover:
             self.store.lock(backup.key + name, stored.version_id, until)
         self.store.lock(backup.key + keys.MANIFEST, backup.version_id, until)
 
-    def _mark(self, backup: Backup, mark: Mark) -> None:
+    def _mark(self, backup: Backup, mark: Mark) -> bool:
+        """Return whether it is written; one that is GOOD without its mark is none, and raises."""
         try:
             self.store.tag(backup.key + keys.MANIFEST, backup.version_id, mark.tags())
         except RunbookError as error:
             if mark.verdict is Verdict.GOOD:
                 raise
-            log.warning("BAD could not be written beside %s, which stays unproved: %s", backup.key, error)
+            log.warning("BAD could not be written beside %s, which stays as it was: %s", backup.key, error)
+            return False
+        return True
 
 
 def _good(proof: Proof) -> Mark:
@@ -205,15 +271,25 @@ def _believed(backup: Backup, sha256: str) -> Manifest:
     return backup.manifest
 
 
-def refuse(manifest: Manifest, wanted: Fingerprint, limits: BackupLimits, usual: Backup | None) -> None:
-    """Raise VerificationError if the backup cannot be the one of this database, before anything is restored."""
-    facts, rows = manifest.facts, manifest.facts.rows
-    if facts != wanted.facts or wanted.contents.rows != rows:
+def _recipients(backup: Backup) -> frozenset[str]:
+    return frozenset(backup.manifest.facts.recipients.values()) if backup.manifest else frozenset()
+
+
+def contradict(manifest: Manifest, wanted: Fingerprint, limits: BackupLimits) -> None:
+    """Raise VerificationError if the backup contradicts itself, is of another database, or is empty."""
+    facts = manifest.facts
+    if facts != wanted.facts or wanted.contents.rows != facts.rows:
         raise VerificationError("what its manifest says is not what was sealed with it")
     if facts.database != limits.database:
         raise VerificationError(f"it is of database {facts.database}, not {limits.database}")
     if not wanted.contents.tables:
         raise VerificationError("it holds no table")
+
+
+def refuse(manifest: Manifest, wanted: Fingerprint, limits: BackupLimits, usual: Backup | None) -> None:
+    """Raise VerificationError if the backup cannot be the one of this database, before anything is restored."""
+    contradict(manifest, wanted, limits)
+    facts, rows = manifest.facts, manifest.facts.rows
     before = usual.manifest.facts if usual and usual.manifest and usual.key != facts.key else None
     expected = limits.system_identifier or (before.system_identifier if before else facts.system_identifier)
     if facts.system_identifier != expected:

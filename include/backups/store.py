@@ -156,8 +156,9 @@ class Store:
         return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
     def tag(self, key: str, version_id: str, tags: Mapping[str, str]) -> None:
-        """Replace the tags of one version."""
-        pairs = [{"Key": name, "Value": value} for name, value in tags.items()]
+        """Set these tags of one version; others of it, which somebody else wrote, stay."""
+        whole = {**self.tags(key, version_id), **tags}
+        pairs = [{"Key": name, "Value": value} for name, value in whole.items()]
         with self.explained(f"mark {key}"):
             self.client.put_object_tagging(Bucket=self.bucket, Key=key, VersionId=version_id, Tagging={"TagSet": pairs})
 
@@ -166,6 +167,21 @@ class Store:
         retention = {"Mode": "COMPLIANCE", "RetainUntilDate": until}
         with self.explained(f"lock {key}"):
             self.client.put_object_retention(Bucket=self.bucket, Key=key, VersionId=version_id, Retention=retention)
+
+    def locked_until(self, key: str, version_id: str) -> datetime | None:
+        """Return until when nobody can remove one version; None if it was never locked."""
+        from botocore.exceptions import ClientError
+
+        with self.explained(f"say how long {key} is locked"):
+            try:
+                answer = self.client.get_object_retention(Bucket=self.bucket, Key=key, VersionId=version_id)
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") == "NoSuchObjectLockConfiguration":
+                    return None
+                raise
+        lock = answer["Retention"]
+        until: datetime | None = lock.get("RetainUntilDate") if lock.get("Mode") == "COMPLIANCE" else None
+        return until
 
     def delete(self, key: str, version_id: str) -> None:
         """Remove one version for good; a deletion by name alone would only hide it."""

@@ -59,7 +59,7 @@ class Message:
 
 def render(run: Run, reports: Sequence[Report], changes: Changes) -> Message:
     """Return one message with its thread."""
-    findings = worst_first(finding for report in reports for finding in report.findings)
+    findings = worst_first(finding for report in reports for finding in report.told)
     verdict = max((report.severity for report in reports), default=Severity.UNKNOWN)
     faults = [finding for finding in findings if finding.severity >= Severity.WARNING]
     body = [*_worst(faults), *_healthy(reports), *_changed(changes, run.zone), *_said(run)]
@@ -76,6 +76,14 @@ def failure(run: Run, *, task_id: str, try_number: int, reason: str) -> Message:
     title = f"{run.title}: {task_id} failed"
     body = [escape(one_line(reason, SECTION // 2)), f"After {try_number} tries. What to do is in the runbook's docs."]
     blocks = [_header(f"{ICONS[Severity.CRITICAL]} {title}"), *_sections(body), _footer(run)]
+    return Message(text=_within("\n".join([escape(title), *body]), FALLBACK), blocks=blocks)
+
+
+def asked(run: Run, plan: str, people: Sequence[str]) -> Message:
+    """Return the question whether a plan may be carried out, with who may answer it."""
+    title = f"{run.title}: waits for an approval"
+    body = [_fixed_width(plan.splitlines()), f"Who may answer, on the run's page: {escape(', '.join(people))}"]
+    blocks = [_header(f"{ICONS[Severity.UNKNOWN]} {title}"), *_sections(body), _footer(run)]
     return Message(text=_within("\n".join([escape(title), *body]), FALLBACK), blocks=blocks)
 
 
@@ -120,7 +128,7 @@ def _fault(alike: Sequence[Finding]) -> str:
 
 
 def _healthy(reports: Sequence[Report]) -> Iterator[str]:
-    healthy = [finding for report in reports for finding in report.findings if finding.severity < Severity.WARNING]
+    healthy = [finding for report in reports for finding in report.told if finding.severity < Severity.WARNING]
     sources = [report.source for report in reports if report.severity < Severity.WARNING]
     if healthy:
         whole = f"; nothing wrong in {', '.join(sources)}" if sources else ""
@@ -163,10 +171,15 @@ def _replies(reports: Sequence[Report]) -> Iterator[Message]:
 
 def _report_blocks(report: Report) -> list[Block]:
     head = f"*{escape(report.source)}*: {report.severity.name}, {report.checked} looked at"
-    news = [finding for finding in worst_first(report.findings) if finding.severity > Severity.OK]
-    well = text.healthy(finding for finding in report.findings if finding.severity is Severity.OK)
+    table = [_fixed_width(report.table)] if report.table else []
+    news = [finding for finding in worst_first(report.told) if finding.severity > Severity.OK]
+    well = text.healthy(finding for finding in report.told if finding.severity is Severity.OK)
     told = [f"{ICONS[finding.severity]} {escape(text.detail(finding))}" for finding in news]
-    return _sections([head, *told, *(f"{ICONS[Severity.OK]} {escape(line)}" for line in well)])
+    return _sections([head, *table, *told, *(f"{ICONS[Severity.OK]} {escape(line)}" for line in well)])
+
+
+def _fixed_width(lines: Sequence[str]) -> str:
+    return f"```\n{_within(escape(chr(10).join(lines)).replace('`', chr(39)), SECTION - 10)}\n```"
 
 
 def _sections(lines: Sequence[str]) -> list[Block]:

@@ -15,9 +15,10 @@ LINE_LIMIT = 600
 
 
 def render(report: Report) -> str:
-    """Return one report: the verdict, then every finding, worst first."""
+    """Return one report: the verdict, its table, then every finding, worst first."""
     head = f"{report.source}: {report.severity.name}, {report.checked} looked at"
-    return "\n".join([head, *(f"  {detail(finding)}" for finding in worst_first(report.findings))])
+    told = [detail(finding) for finding in worst_first(report.told)]
+    return "\n".join([head, *(f"  {line}" for line in (*report.table, *told))])
 
 
 def line(finding: Finding) -> str:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from include import settings
 from include.backups.login import Login
 from include.backups.store import CONFIG, Store
 from include.errors import ConfigurationError
 from sre.hooks.connection import connection
 from sre.hooks.postgres import parameters
+
+if TYPE_CHECKING:
+    from include.backups.prove import Prover
+    from include.settings import BackupLimits
 
 
 def source() -> Login:
@@ -33,6 +39,20 @@ def store(conn_id: str) -> Store:
 
     client = AwsBaseHook(aws_conn_id=conn_id, client_type="s3", config=Config(**CONFIG)).conn
     return Store(client, settings.load().backup.bucket, who=f"the Connection {conn_id}")
+
+
+def prover(limits: BackupLimits) -> Prover:
+    """Return who proves: the verifier at the bucket, the scratch server, and the operational private key."""
+    from include.backups.prove import Prover
+
+    ids = settings.load().connections
+    return Prover(
+        store=store(ids.backup_verifier),
+        server=scratch(),
+        key=private_key(ids.backup_key),
+        key_from=f"the Connection {ids.backup_key}",
+        limits=limits,
+    )
 
 
 def private_key(conn_id: str) -> str:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
-    from include.backups.prove import Prover
     from include.backups.take import Request
 
 
@@ -190,26 +189,14 @@ class ProveBackupOperator(BackupOperator):
     def look(self, context: Context) -> Report:
         """Prove it, as the verifier, and exactly it: another manifest at its key is not what was taken."""
         from include.backups import catalogue
+        from sre.hooks import backups
 
-        prover, taken = self._prover(), evidence_of(self.taken, "uploaded")
+        prover, taken = backups.prover(self.limits), evidence_of(self.taken, "uploaded")
         if not taken:
             raise RefusedError("the report of the take names no backup: trigger the runbook again")
         usual = catalogue.look(prover.store, self.limits.database).newest_good
         proof = prover.prove(taken["key"], sha256=taken["manifest"], usual=usual)
         return Report(source=self.source, checked=1, findings=tuple(self._said(proof)))
-
-    def _prover(self) -> Prover:
-        from include.backups.prove import Prover
-        from sre.hooks import backups
-
-        ids = settings.load().connections
-        return Prover(
-            store=backups.store(ids.backup_verifier),
-            server=backups.scratch(),
-            key=backups.private_key(ids.backup_key),
-            key_from=f"the Connection {ids.backup_key}",
-            limits=self.limits,
-        )
 
     def _said(self, proof: Any) -> Iterator[Finding]:
         from include.backups.prove import told

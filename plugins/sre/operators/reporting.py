@@ -237,7 +237,7 @@ def verdict(item: str, reports: list[Report], ended: Sequence[Recorded] = ()) ->
         check="verdict",
         subject="run",
         severity=severity,
-        summary=text.counts(findings) or "nothing wrong",
+        summary=text.counts(finding for report in reports for finding in report.told) or "nothing wrong",
         evidence={
             "n": len(findings),
             "checked": sum(report.checked for report in reports),

@@ -1,0 +1,101 @@
+"""The steps of `weekly_backup_verification`: the week as a matrix, and one older backup restored. Both act as the verifier."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from include import settings
+from include.errors import RunbookError
+from include.findings import Finding, Report
+from include.looking import blind
+from include.settings import BackupLimits
+from sre import runs
+from sre.operators.backup import BackupOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+    from include.checks.week import Cell
+    from include.findings import Blind
+
+
+class VerificationOperator(BackupOperator):
+    """A step that is red and does not page when it could not look: what it looks at was good when it was taken."""
+
+    def _failure(self, error: RunbookError) -> Finding:
+        return Finding.unseen(
+            item=self.item,
+            check=self.failed,
+            subject=self.subject,
+            blind=blind(error),
+            next_step="docs/runbooks/weekly_backup_verification.md, then trigger the runbook again",
+        )
+
+    def now(self) -> datetime:
+        """The moment of the look; one for all of it."""
+        return datetime.now(UTC)
+
+
+class JudgeWeekOperator(VerificationOperator):
+    """Is there a good backup of each of the last seven days, whole and locked? Read from the bucket, never from logs (W-11)."""
+
+    def __init__(self, *, limits: BackupLimits, **kwargs: Any) -> None:
+        super().__init__(limits=limits, source="week", item="W-11", failed="gaps", **kwargs)
+
+    def look(self, context: Context) -> Report:
+        """List manifests, objects and locks in one look; a bucket that cannot be read leaves a week of UNKNOWN."""
+        from include.backups import standing
+        from include.checks import week
+        from sre.hooks import backups
+
+        now = self.now()
+        try:
+            store = backups.store(settings.load().connections.backup_verifier)
+            found = standing.look(store, self.limits.database, now - timedelta(days=week.DAYS + 1))
+        except RunbookError as error:
+            return self._unseen(error, now)
+        cells = week.database_cells(found, self.limits, now)
+        return self._report(cells, now, tuple(week.judge_database(found, cells, self.limits, now)))
+
+    def _unseen(self, error: RunbookError, now: datetime) -> Report:
+        from include.checks import week
+
+        why: Blind = blind(error)
+        cells = week.unseen_cells(week.DATABASE, why.reason, self.limits, now)
+        return self._report(cells, now, (self._failure(error),))
+
+    def _report(self, cells: Sequence[Cell], now: datetime, findings: tuple[Finding, ...]) -> Report:
+        from include.checks import week
+
+        others = week.unseen_cells(week.CONFIGURATION, week.NO_CONFIGURATION, self.limits, now)
+        rows = (*week.judge_cells(cells), *week.judge_cells(others), week.judge_configuration(self.limits))
+        return Report(
+            source=self.source,
+            checked=len(cells) + len(others),
+            findings=(*findings, *rows),
+            table=week.table(cells, others),
+        )
+
+
+class RestoreRandomBackupOperator(VerificationOperator):
+    """Restore one older good backup by the lot of this run and compare it; one that differs is BAD, and the next is tried (W-12)."""
+
+    def __init__(self, *, limits: BackupLimits, **kwargs: Any) -> None:
+        super().__init__(limits=limits, source="restore", item="W-12", failed="restored", **kwargs)
+
+    def look(self, context: Context) -> Report:
+        """Draw, restore into a scratch database of its own, compare."""
+        from include.backups import again, standing
+        from include.checks.week import judge_restore
+        from sre.hooks import backups
+
+        runs.refuse_backfill(context)
+        prover = backups.prover(self.limits)
+        found = standing.look(prover.store, self.limits.database, self.now())
+        began = context["dag_run"].start_date or self.now()
+        outcome = again.restore_one(prover, found, run_id=context["ti"].run_id, began=began)
+        findings = tuple(judge_restore(outcome, self.limits, self.now()))
+        return Report(source=self.source, checked=outcome.candidates or 1, findings=findings)
