@@ -314,10 +314,11 @@ class RetentionLimits(Limits):
     clocks_max_apart_s: Annotated[int, Field(strict=True, ge=1, le=60)] = 60  # a minute: NTP keeps them within a second
 
 
-Subject = Annotated[
-    str, Field(pattern=r"^(deployment|statefulset|daemonset|cronjob|job|pod)/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
-]
-Writer = Annotated[str, Field(pattern=r"^(deployment|statefulset|cronjob)/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+NAME = r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?"
+Writer = Annotated[str, Field(pattern=rf"^(deployment|statefulset|cronjob)/{NAME}$")]
+Subject = Annotated[str, Field(pattern=rf"^[a-z]+/{NAME}$")]
+KeyPrefix = Annotated[str, Field(pattern=r"^[a-z0-9_-]{2,}:([a-z0-9_-]+:)*$")]
+SelfHealer = Literal["Argo CD", "Flux", "KEDA"]
 
 
 class RecoveryLimits(Limits):
@@ -330,28 +331,41 @@ class RecoveryLimits(Limits):
         "deployment/worker",
         "deployment/auth-service",
     )
-    no_writers: tuple[Subject, ...] = (
-        "statefulset/postgres",
-        "statefulset/redis",
-    )  # they write nothing of their own accord
-    managers_paused: tuple[
-        Literal["Argo CD", "Flux", "KEDA"], ...
-    ] = ()  # a person has paused them, or they ignore counts
-    gone_within_s: Seconds = (
-        180  # a pod that is asked to go has 30 s by default; a report of the cron job takes minutes
-    )
+    no_writers: tuple[Subject, ...] = ("statefulset/postgres", "statefulset/redis")  # nothing of their own accord
+    managers_paused: tuple[SelfHealer, ...] = ()  # a person has paused them, or they ignore counts
+    gone_within_s: Seconds = 180  # a pod may take its 30 s, a report of the cron job minutes
     ready_within_s: Seconds = 300  # the runbook's own: what still waits after 5 minutes will not start by itself
     write_within_s: Seconds = 60  # of one object: conflicts with its controllers are over in seconds
-    poll_s: Annotated[float, Field(gt=0, le=60)] = 0.5
+    poll_s: Annotated[float, Field(gt=0, le=60)] = 0.5  # a look costs the API server five lists
     queues: tuple[str, ...] = ("queue:workflows",)  # items of what the restored database does not know are set aside
-    caches: tuple[Annotated[str, Field(pattern=r"^[a-z0-9_-]{2,}:$")], ...] = (
-        "cache:",
-    )  # unlinked: made anew when asked for
-    sessions: tuple[Annotated[str, Field(pattern=r"^[a-z0-9_-]{2,}:$")], ...] = (
-        "session:",
-    )  # set aside: people log in again
+    caches: tuple[KeyPrefix, ...] = ("cache:",)  # unlinked: made anew when asked for
+    sessions: tuple[KeyPrefix, ...] = ("session:",)  # set aside: people log in again
     healthy_within_s: Seconds = 60  # of the gateway, counted from the moment when every pod is ready
     smoke_within_s: Seconds = 120  # of the test workflow: an execution takes 8 s, a busy queue a minute
+
+
+class RestoreLimits(Limits):
+    """Of the database's half of `database_recovery`: restore beside, swap, and the way back."""
+
+    template: Annotated[str, Field(min_length=1, max_length=63)] = (
+        "orchestrator_template"  # holds what only a superuser can make; deploy/postgres/orchestrator_template.sql
+    )
+    room_factor: Annotated[float, Field(ge=1, le=10)] = 1.2  # of the database's size: the sorts of the largest indexes
+    sessions_deadline_s: Annotated[float, Field(gt=0, le=600)] = 30  # until nobody is in the database any more
+    swap_deadline_s: Annotated[float, Field(gt=0, le=60)] = 10  # for both renames; the goal is 2 s
+    count_deadline_s: Annotated[float, Field(gt=0, le=3600)] = 300  # for counting what was written since the backup
+    keep_days: Annotated[int, Field(ge=7, le=90)] = 7  # the old database stays for a week before it may be dropped
+
+
+class GateLimits(Limits):
+    """Of everything that changes production after people approved it."""
+
+    recovery_approvers: tuple[str, ...] = ()  # users of Airflow; empty: nobody may, so nothing is recovered by Airflow
+    answer_within_s: Annotated[float, Field(ge=60, le=1800)] = (
+        1800  # what was true when it was asked is not true for ever; the ops database holds the same half hour
+    )
+    review_within_s: Annotated[float, Field(gt=0, le=604_800)] = 86_400  # a broken glass is looked into within a day
+    security_channel: Annotated[str, Field(pattern=r"^(#[a-z0-9_-]{1,79}|[CG][A-Z0-9]{8,})$")] = "#security"
 
 
 class Looking(Limits):
@@ -396,6 +410,8 @@ class Settings(BaseSettings):
     backup: BackupLimits = BackupLimits()
     retention: RetentionLimits = RetentionLimits()
     recovery: RecoveryLimits = RecoveryLimits()
+    restore: RestoreLimits = RestoreLimits()
+    gate: GateLimits = GateLimits()
     looking: Looking = Looking()
     reporting: Reporting = Reporting()
 

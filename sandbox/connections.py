@@ -38,6 +38,18 @@ def all_of(site: Site) -> dict[str, dict[str, Any]]:
             "login": "ops_health",
             "password": site.secret("redis-ops_health"),
         },
+        IDS.recovery_kubernetes: {
+            "conn_type": "kubernetes",
+            "extra": {"kube_config_path": str(site.path("kubernetes", "ops-recover-db.kubeconfig"))},
+        },
+        IDS.recovery_redis: {
+            "conn_type": "redis",
+            "host": "127.0.0.1",
+            "port": site.ports["valkey"],
+            "login": "ops_recover",
+            "password": site.secret("redis-ops_recover"),
+        },
+        IDS.gateway: {"conn_type": "http", "host": site.url("gateway"), "password": site.secret("bypass-token")},
         IDS.prometheus: {"conn_type": "http", "host": site.url("prometheus")},
         IDS.grafana: _receiver(site, "grafana", "grafana-token"),
         IDS.pagerduty_api: _receiver(site, "pagerduty", "pagerduty-api-token"),

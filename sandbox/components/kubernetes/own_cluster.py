@@ -16,7 +16,7 @@ from sandbox.components.kubernetes.manifests import RIGHTS, objects
 from sandbox.components.kubernetes.ownership import refuse_foreign_namespace
 from sandbox.site import Site
 
-ACCOUNTS = ("ops-read", "ops-watchdog")
+ACCOUNTS = ("ops-read", "ops-recover-db", "ops-watchdog")
 
 
 def _lay_rights(site: Site) -> None:
