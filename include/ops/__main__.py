@@ -10,7 +10,7 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from include.errors import ConfigurationError, RunbookError
 from include.ops import journal
@@ -52,6 +52,8 @@ def show_journal(ops: OpsDatabase, op_id: str) -> None:
 
 def stop(ops: OpsDatabase, reason: str) -> None:
     """Order every operation to stop before its next effect."""
+    if not reason.strip():
+        raise ConfigurationError('an order to stop needs a reason, which everybody will read: make stop REASON="…"')
     ops.ask("order_stop", reason, getpass.getuser())
     print("ordered: nothing begins, and what runs stops before its next effect; `go` lifts the order")
 
@@ -61,7 +63,7 @@ def go(ops: OpsDatabase) -> None:
     print(f"{ops.ask('lift_stop', getpass.getuser())} stop orders lifted")
 
 
-VERBS = {"leases": leases, "journal": show_journal, "stop": stop, "go": go}
+VERBS: dict[str, Callable[..., None]] = {"leases": leases, "journal": show_journal, "stop": stop, "go": go}
 
 
 def _database() -> OpsDatabase:

@@ -71,6 +71,10 @@ class InTheWay:
         return f"{self.mode} by {self.holder} ({self.op_id[:8]}) until {self.expires_at:%H:%M:%S} UTC"
 
 
+class HeldBackError(RefusedError):
+    """This process must not go on: its lease is lost, or everything was ordered to stop. Nothing may be undone by it either."""
+
+
 class Lease:
     """A lease that was granted.
 
@@ -82,14 +86,14 @@ class Lease:
         self._kept_at = time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def guard(self) -> None:
-        """Raise RefusedError if the next effect must not be: the lease is lost, or everything was ordered to stop."""
+        """Raise HeldBackError if the next effect must not be: the lease is lost, or everything was ordered to stop."""
         refuse_if_stopped(self.ops)
         self.renew()
         if time.clock_gettime(time.CLOCK_BOOTTIME) - self._kept_at > self.lives_s:  # asleep since the answer
             raise self._lost()
 
     def renew(self) -> None:
-        """Lengthen it; RefusedError if it no longer stands."""
+        """Lengthen it; HeldBackError if it no longer stands."""
         asked_at = time.clock_gettime(time.CLOCK_BOOTTIME)
         if not self.ops.ask("keep_lease", self.wanted.resource, self.wanted.op_id, self.token, self.lives_s):
             raise self._lost()
@@ -99,17 +103,17 @@ class Lease:
         """Give it back; one that is gone already is no error."""
         self.ops.ask("release_lease", self.wanted.resource, self.wanted.op_id, self.token)
 
-    def _lost(self) -> RefusedError:
-        return RefusedError(
+    def _lost(self) -> HeldBackError:
+        return HeldBackError(
             f"the lease {self.token} on {self.wanted.resource} is lost: it ran out, was taken over, or a newer process of"
             f" {self.wanted.op_id[:8]} goes on; nothing more was changed by this one, see `python -m include.ops`"
         )
 
 
 def refuse_if_stopped(ops: OpsDatabase) -> None:
-    """RefusedError while a stop order stands."""
+    """HeldBackError while a stop order stands."""
     if why := ops.ask("stopped"):
-        raise RefusedError(f"everything that changes production was ordered to stop: {why}; `make go` lifts the order")
+        raise HeldBackError(f"everything that changes production was ordered to stop: {why}; `make go` lifts the order")
 
 
 def acquire(ops: OpsDatabase, wanted: Wanted, *, wait_s: float = 0.0, lives_s: float = LIVES_S) -> Lease:

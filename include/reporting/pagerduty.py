@@ -72,6 +72,18 @@ def unposted(dag_id: str, url: str, reason: str) -> Event:
     )
 
 
+def glass(dag_id: str, run_id: str, url: str, said: str) -> Event:
+    """Return the event of somebody who acts without a second person."""
+    return Event(
+        action="trigger",
+        dedup_key=dedup_key(dag_id, "glass", run_id),
+        summary=one_line(f"{dag_id}: {said}", SUMMARY),
+        source="approval",
+        payload={"component": "approval", "group": dag_id, "class": "break-glass"},
+        links=({"href": url, "text": "Open the run"},),
+    )
+
+
 def posted(dag_id: str) -> Event:
     """Return the event that ends it; PagerDuty ignores it where nothing is open."""
     return Event(action="resolve", dedup_key=dedup_key(dag_id, "report", "slack"))

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,18 +59,35 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def empty_ops(server: Server) -> Iterator[Callable[[str], str]]:
     """An ops database without anything in it: the address of it for a role."""
+    with database(server) as address:
+        yield address
+
+
+@contextmanager
+def database(server: Server, like: str = "") -> Iterator[Callable[[str], str]]:
+    """Make a database and drop it."""
     name = f"ops_{os.urandom(4).hex()}"
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
-        connection.execute(f"create database {name} owner ops_owner")
+        connection.execute(f"create database {name} owner ops_owner {like}")
         yield lambda role: server.dsn(role, name)
         connection.execute(f"drop database {name} with (force)")
 
 
+@pytest.fixture(scope="session")
+def template(server: Server) -> str:
+    """An ops database with its newest schema, to be copied: that is much quicker than to migrate each."""
+    name = f"ops_{os.urandom(4).hex()}"
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute(f"create database {name} owner ops_owner")
+    migrate(server.dsn("ops_owner", name))
+    return name
+
+
 @pytest.fixture
-def ops(empty_ops: Callable[[str], str]) -> Callable[[str], str]:
-    """The same with its newest schema."""
-    migrate(empty_ops("ops_owner"))
-    return empty_ops
+def ops(server: Server, template: str) -> Iterator[Callable[[str], str]]:
+    """An ops database with its newest schema: the address of it for a role."""
+    with database(server, f"template {template}") as address:
+        yield address
 
 
 @pytest.fixture

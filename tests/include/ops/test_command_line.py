@@ -22,7 +22,7 @@ def test_who_holds_what_is_listed_and_the_order_to_stop_is_given_and_lifted(
     op_id = str(uuid4())
     lease = leases.acquire(runner, Wanted(resource="database/x", mode=Mode.BACKUP, op_id=op_id, holder="night"))
     Journal(runner, op_id, "night", token=lease.token).intend("dump", key="k")
-    said = {}
+    said: dict[int, str] = {}
     for verb in (["leases"], ["stop", "wrong cluster"], ["leases"], ["journal", op_id], ["go"], ["leases"]):
         assert main(verb) == 0
         said[len(said)] = capsys.readouterr().out
@@ -32,6 +32,15 @@ def test_who_holds_what_is_listed_and_the_order_to_stop_is_given_and_lifted(
     assert "STOPPED: wrong cluster" in said[2]
     assert "intent   dump" in said[3]
     assert said[5].endswith("no stop order\n")
+
+
+@pytest.mark.integration
+def test_an_order_to_stop_needs_a_reason(
+    ops: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OPS_DSN", ops("ops_runner"))
+    assert main(["stop", " "]) == 1
+    assert "needs a reason" in capsys.readouterr().err
 
 
 def test_without_an_address_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -209,7 +209,7 @@ def test_a_process_that_slept_past_its_lease_writes_nothing_when_it_wakes(
                 woken_at = target.execute("select clock_timestamp()").fetchone()
                 sleeper.send_signal(signal.SIGCONT)
                 _, complaint = sleeper.communicate(timeout=20)
-                assert "RefusedError" in complaint
+                assert "HeldBackError" in complaint
                 late = target.execute(
                     "select count(*) from effect where token < %s and at > %s",
                     [taken.token, woken_at[0]],  # type: ignore[index]

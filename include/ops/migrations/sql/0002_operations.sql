@@ -255,6 +255,8 @@ begin
         return format('to break the glass the target must be typed by hand: %s', asked.target);
     elsif at_time > clock_timestamp() + interval '1 min' or at_time < clock_timestamp() - interval '30 min' then
         return 'the answer is older than 30 minutes, or of the future';
+    elsif at_time < asked.made_at - interval '5 s' then
+        return 'the answer is older than the plan';
     end if;
     insert into ops.approval (plan_id, person, reason, break_glass, answered_at)
     values (of_plan, by_person, why, alone, at_time);

@@ -1,0 +1,123 @@
+"""An operation of several steps, each of which can be done again and undone: killed anywhere, it goes on from its journal.
+
+Every step is written down before it begins and after it ended. Whoever runs the operation next skips what ended and does once more
+what only began, so a step must bear that. If a step fails for good, all that began is undone in reverse, and once it is going back it
+goes all the way back. A step that failed for now (TransientError), a lost lease and a stop order leave everything where it is, to go
+on later.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from include.errors import RefusedError, RunbookError, TransientError, VerificationError
+from include.ops.journal import Entry, Journal, Phase
+from include.ops.leases import HeldBackError, Lease
+
+log = logging.getLogger(__name__)
+
+DONE, UNDONE, BACK = "done", "undone", "going back"
+"""Steps of the journal that say how the whole operation ended, and that it turned round."""
+
+Facts = Mapping[str, Mapping[str, Any]]
+"""What each step that ended left behind, by its name; JSON values."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step.
+
+    :param do: what it does; returns the facts to keep. It may have been done before, wholly or in part.
+    :param undo: what takes it back, also if it only began; None if there is nothing to take back.
+    """
+
+    name: str
+    do: Callable[[Facts], Mapping[str, Any] | None]
+    undo: Callable[[Facts], None] | None = None
+
+
+@dataclass(frozen=True)
+class Saga:
+    """An operation at work.
+
+    :param lease: asked before every step.
+    :param subject: what it is, for people: `recovery 1f0c9a2e of orchestrator`.
+    """
+
+    journal: Journal
+    lease: Lease
+    steps: Sequence[Step]
+    subject: str
+    _facts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def run(self) -> Facts:
+        """Go on to the end and return the facts; VerificationError when it had to be undone, RefusedError when it ended before."""
+        lines = self._remember()
+        if back := _last(lines, BACK):
+            self._go_back(str(back.detail.get("why", "")))
+        for step in self.steps:
+            if step.name not in self._facts:
+                self._do(step)
+        self.journal.record(DONE)
+        return self._facts
+
+    def undo(self, why: str) -> None:
+        """Take all of it back, also after it was done; returns when it is undone."""
+        lines = self._remember(done_is_fine=True)
+        if not _last(lines, BACK):
+            self._turn_round(why)
+        self._undo_all()
+
+    def _remember(self, *, done_is_fine: bool = False) -> Sequence[Entry]:
+        lines = self.journal.entries()
+        self._facts.update({each.step: each.detail for each in lines if each.phase is Phase.OUTCOME})
+        ended = UNDONE if UNDONE in self._facts else DONE if DONE in self._facts else ""
+        if ended == UNDONE or (ended and not done_is_fine):
+            raise RefusedError(f"{self.subject} is {ended} already; nothing was changed, begin a new one")
+        return lines
+
+    def _do(self, step: Step) -> None:
+        self.lease.guard()
+        self.journal.intend(step.name)
+        log.info("%s: %s", self.subject, step.name)
+        try:
+            facts = step.do(self._facts) or {}
+        except (TransientError, HeldBackError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the way back is the safe one
+            said = str(error) if isinstance(error, RunbookError) else f"{type(error).__name__}: {error}"
+            why = f"{step.name}: {said}"
+            self._turn_round(why)
+            self._go_back(why, error)
+        self.journal.record(step.name, **facts)
+        self._facts[step.name] = facts
+
+    def _turn_round(self, why: str) -> None:
+        self.lease.guard()
+        self.journal.intend(BACK, why=why)
+        log.warning("%s goes back: %s", self.subject, why)
+
+    def _go_back(self, why: str, cause: Exception | None = None) -> None:
+        self._undo_all()
+        raise VerificationError(
+            f"{self.subject} was undone, everything is as it was before: {why}; mend that and begin a new one"
+        ) from cause
+
+    def _undo_all(self) -> None:
+        began = {each.step for each in self.journal.entries() if each.phase is Phase.INTENT}
+        for step in reversed(self.steps):
+            name = f"undo {step.name}"
+            if step.undo and step.name in began and name not in self._facts:
+                self.lease.guard()
+                self.journal.intend(name)
+                log.info("%s: %s", self.subject, name)
+                step.undo(self._facts)
+                self.journal.record(name)
+        self.journal.record(UNDONE)
+
+
+def _last(lines: Sequence[Entry], step: str) -> Entry | None:
+    return next((each for each in reversed(lines) if each.step == step), None)

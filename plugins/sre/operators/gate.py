@@ -1,0 +1,245 @@
+"""The gate as tasks: people approve the plan of a run, and what acts believes the ops database alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.exceptions import HITLTimeoutError
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import Param
+
+from include import settings
+from include.errors import ConfigurationError, RefusedError, RunbookError
+from include.findings import Finding, Report, Severity
+from include.looking import blind
+from include.ops import gate
+from include.ops.evidence import Evidence
+from include.reporting import pagerduty, slack
+from sre import runs
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from airflow.sdk import Context
+    from airflow.sdk.execution_time.hitl import HITLUser
+
+    from include.ops.gate import Stored
+
+REASON = Param(
+    "",
+    type="string",
+    minLength=10,
+    maxLength=500,
+    title="Reason",
+    description="Why you approve or reject it, in at least ten characters; it is kept as evidence.",
+)
+
+
+class ApprovePlanOperator(ApprovalOperator):
+    """Ask for an approval of the plan that the run stored, and write the answer into the ops database.
+
+    A rejection, a time-out, an answer by the wrong person or without a reason fails the task. What Airflow keeps of the answer is for
+    people; the acting task reads the ops database. Somebody alone at night breaks the glass instead: he typed the target's name into
+    the form of the run, security is paged at once, and a review is due within a day.
+
+    :param approvers: users of Airflow who may approve; the one who triggered the run never may.
+    :param item: id of the runbook line that wants the approval.
+    :param typed_target: what the run's form holds for breaking the glass, as rendered; empty asks people.
+    :param reason: why the run was triggered, as rendered.
+    """
+
+    template_fields = ("typed_target", "reason")
+
+    def __init__(
+        self, *, approvers: Sequence[str], item: str, typed_target: str = "", reason: str = "", **kwargs: Any
+    ) -> None:
+        answer_within = timedelta(seconds=settings.load().gate.answer_within_s)
+        fixed = {"subject": "Approve the plan?", "params": {"reason": REASON}, "defaults": None, "fail_on_reject": True}
+        super().__init__(**{**kwargs, **fixed, "retries": 0, "response_timeout": answer_within})
+        self.execution_timeout = None  # it would end the wait
+        self.approvers = tuple(approvers)
+        self.item = item
+        self.typed_target = typed_target
+        self.reason = reason
+
+    def execute(self, context: Context) -> Any:
+        """Ask, or break the glass."""
+        from airflow.sdk.exceptions import TaskAwaitingInput
+
+        stored = self._told(context, lambda: self._asked_for(context))
+        if self.typed_target:
+            return self._told(context, lambda: self._break_glass(stored, context))
+        try:
+            super().execute(context)
+        except TaskAwaitingInput as waiting:
+            self._say(slack.asked(runs.shown(context["ti"]), stored.plan.text, self._may(stored)), context)
+            # Beside the method to come back to, where nobody but the scheduler writes.
+            raise TaskAwaitingInput(
+                method_name=waiting.method_name, timeout=waiting.timeout, kwargs={"plan_id": stored.id}
+            ) from None
+        raise AssertionError("an approval that did not wait for anybody")
+
+    def execute_complete(self, context: Context, event: dict[str, Any], plan_id: int = 0) -> Any:
+        """Write down who answered; RefusedError if that is no approval."""
+        return self._told(context, lambda: self._answered(context, event, plan_id))
+
+    def _asked_for(self, context: Context) -> Stored:
+        """Read the plan, and ask for exactly it: after a clear Airflow still shows the question of the try before."""
+        from sre.hooks.operations import operations
+
+        runs.refuse_backfill(context)
+        ti = context["ti"]
+        stored = gate.newest(operations(), runs.op_id(ti.dag_id, ti.run_id))
+        if self.typed_target:
+            return stored
+        self.subject = f"Approve the {stored.plan.kind} of {stored.plan.target}?"
+        self.body = (
+            f"```\n{stored.plan.text}\n```\nPlan {stored.id}, hash {stored.hash}, asked for by {stored.requester}."
+        )
+        self.assigned_users = [_user(name) for name in self._may(stored)]
+        if self._shown(context["task_instance"].id) != self.body:
+            raise RefusedError(
+                "this page shows the question of an earlier try, and Airflow keeps it; nothing was changed, trigger a new run"
+            )
+        return stored
+
+    def _shown(self, ti_id: UUID) -> str | None:
+        """Return the text that people really see, which only an internal call of Airflow tells."""
+        from airflow.sdk.api.datamodels._generated import HITLUser as AssignedUser
+        from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
+        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+        question = CreateHITLDetailPayload(
+            ti_id=ti_id,
+            options=self.options,
+            subject=self.subject,
+            body=self.body,
+            params=self.serialized_params,
+            multiple=False,
+            assigned_users=[AssignedUser(**user) for user in self.assigned_users or ()],
+        )
+        stored: Any = SUPERVISOR_COMMS.send(question)
+        return stored.body if stored else None
+
+    def _may(self, stored: Stored) -> list[str]:
+        may = [name for name in self.approvers if name != stored.requester]
+        if not may:
+            raise ConfigurationError(
+                "nobody may approve this plan but the one who asked for it; name more people in the setting gate.recovery_approvers"
+            )
+        return may
+
+    def _answered(self, context: Context, event: Mapping[str, Any], plan_id: int) -> Any:
+        from sre.hooks.operations import approvals
+
+        answer = self._answer(context, event)
+        person, reason = answer["responded_by_user"]["id"], str(answer["params_input"].get("reason", ""))
+        if answer["chosen_options"] != [self.APPROVE]:
+            raise RefusedError(f"{person} rejected plan {plan_id}: {reason or 'no reason given'}; nothing was changed")
+        gate.approve(approvals(), plan_id, person=person, reason=reason, answered_at=answer["responded_at"])
+        return self._left(context, f"{person} approved plan {plan_id}: {reason}", plan=plan_id, person=person)
+
+    def _answer(self, context: Context, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        within = settings.load().gate.answer_within_s / 60
+        try:
+            answer: Mapping[str, Any] = super(ApprovalOperator, self).execute_complete(context, dict(event))
+        except HITLTimeoutError:
+            raise RefusedError(
+                f"nobody approved the plan within {within:g} minutes; nothing was changed, trigger the runbook again"
+            ) from None
+        if not answer.get("responded_by_user"):
+            raise RefusedError("the plan was approved by no person whom Airflow knows; nothing was changed")
+        return answer
+
+    def _break_glass(self, stored: Stored, context: Context) -> Any:
+        from sre.hooks.operations import approvals
+
+        if not (person := stored.requester):
+            raise RefusedError("nobody whom Airflow knows triggered this run, so nobody can break the glass")
+        gate.break_glass(
+            approvals(),
+            stored.id,
+            person=person,
+            reason=self.reason,
+            typed_target=self.typed_target,
+            answered_at=datetime.now(UTC),
+        )
+        review = datetime.now(UTC) + timedelta(seconds=settings.load().gate.review_within_s)
+        said = (
+            f"{person} broke the glass for plan {stored.id} ({stored.plan.target}): {self.reason};"
+            f" review it by {review:%Y-%m-%d %H:%M} UTC"
+        )
+        self._alarm(said, context)
+        return self._left(
+            context,
+            said,
+            Severity.WARNING,
+            plan=stored.id,
+            person=person,
+            break_glass=True,
+            review_by=review.isoformat(),
+        )
+
+    def _alarm(self, said: str, context: Context) -> None:
+        """Page, and tell the security channel; only one of the two may be down."""
+        from sre.hooks.pagerduty import PagerDutyEventsHook
+
+        ti = context["ti"]
+        event = pagerduty.glass(ti.dag_id, ti.run_id, runs.url(ti.dag_id, ti.run_id), said)
+        told = [
+            self._tried(
+                "PagerDuty", lambda: PagerDutyEventsHook(settings.load().connections.pagerduty_events).send(event)
+            ),
+            self._say(slack.skipped(runs.shown(ti), said), context, settings.load().gate.security_channel),
+        ]
+        if not any(told):
+            raise RefusedError(
+                "neither PagerDuty nor Slack took the news that the glass was broken; nothing was changed"
+            )
+
+    def _say(self, message: slack.Message, context: Context, channel: str = "") -> bool:
+        from sre.hooks.slack import ReportSlackHook
+
+        ti, chosen = context["ti"], settings.load()
+        hook = ReportSlackHook(chosen.connections.slack)
+        to = channel or chosen.reporting.channel
+        return self._tried("Slack", lambda: hook.post(to, message, op_id=runs.op_id(ti.dag_id, ti.run_id)))
+
+    def _tried(self, name: str, deed: Callable[[], object]) -> bool:
+        try:
+            deed()
+        except Exception:  # the page in Airflow still asks
+            self.log.warning("%s could not be told", name, exc_info=True)
+            return False
+        return True
+
+    def _told(self, context: Context, deed: Callable[[], Any]) -> Any:
+        """Do it; what goes wrong is left for the report of the run before it fails the task."""
+        try:
+            return deed()
+        except RunbookError as error:
+            finding = Finding.unseen(item=self.item, check="approved", subject="plan", blind=blind(error))
+            self._leave(context, finding)
+            raise
+
+    def _left(self, context: Context, said: str, severity: Severity = Severity.OK, **evidence: Any) -> Any:
+        finding = Finding(
+            item=self.item, check="approved", subject="plan", severity=severity, summary=said, evidence=evidence
+        )
+        return self._leave(context, finding)
+
+    def _leave(self, context: Context, finding: Finding) -> Any:
+        from sre.hooks.evidence import EvidenceHook
+
+        report = Report(source="approval", checked=1, findings=(finding,))
+        context["ti"].xcom_push(key="return_value", value=report.to_json())
+        by = runs.this_try(context["ti"])
+        row = Evidence.of(finding, source="approval", by=by, observed_at=datetime.now(UTC))
+        EvidenceHook(settings.load().connections.evidence).append([row])
+        return report.to_json()
+
+
+def _user(name: str) -> HITLUser:
+    return {"id": name, "name": name}
