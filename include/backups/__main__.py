@@ -1,4 +1,4 @@
-"""`python -m include.backups list | show | sql | roles`: read the bucket without Airflow and without a database.
+"""`python -m include.backups list | show | sql | roles | hold | release`: read the bucket without Airflow and without a database.
 
 Credentials are those of boto3 (AWS_PROFILE, AWS_ACCESS_KEY_ID, a file), the endpoint AWS_ENDPOINT_URL, the bucket that of the
 settings. `sql` and `roles` open a backup with a private key from a file, compare it with its manifest, and only then write.
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from include import settings
-from include.backups import catalogue, keys, sealing, spool
+from include.backups import catalogue, keys, retire, sealing, spool
 from include.backups.catalogue import Backup, Catalogue
 from include.backups.derive import plain_sql
 from include.backups.manifest import Manifest
@@ -54,8 +54,9 @@ class Reader:
 
     def list(self) -> None:
         """Print one line a backup, oldest first, and what was begun and never finished."""
-        for backup in self.found.backups:
-            print(line(backup))
+        notes = retire.notes(self.store, self.found.backups)
+        for backup, note in zip(self.found.backups, notes, strict=True):
+            print(f"{line(backup)}{note and f'  {note}'}")
         for key in self.found.unfinished:
             print(f"{'-':<17} no manifest {key}  (never finished; the sweep removes it)")
         good = sum(backup.is_good for backup in self.found.backups)
@@ -76,6 +77,18 @@ class Reader:
         """Write the roles of the server as SQL; their passwords are in no backup."""
         with self._opened(key, identity, keys.GLOBALS) as opened, _output(output) as to:
             to.write(opened.read_bytes())
+
+    def hold(self, key: str, reason: str) -> None:
+        """Keep a backup whatever its age; needs the right to write tags, as the verifier has it."""
+        backup = self.found.find(key)
+        retire.hold(self.store, backup, reason)
+        print(f"{backup.key} is held until it is released")
+
+    def release(self, key: str) -> None:
+        """Let the retention decide again."""
+        backup = self.found.find(key)
+        retire.release(self.store, backup)
+        print(f"{backup.key} is held by nobody; the retention decides")
 
     @contextmanager
     def _opened(self, key: str, identity: str | None, name: str) -> Iterator[Path]:
@@ -160,7 +173,19 @@ def _parser() -> argparse.ArgumentParser:
             verb.add_argument(
                 "--output", metavar="FILE", default="-", help="a file that does not exist; - is standard output"
             )
+    held = verbs.add_parser("hold", help="let the retention keep a backup whatever its age")
+    held.add_argument("key", type=_a_key, help="from `list`")
+    held.add_argument("--reason", required=True, help="why, and who may release it")
+    verbs.add_parser("release", help="let the retention decide again").add_argument(
+        "key", type=_a_key, help="from `list`"
+    )
     return parser
+
+
+def _a_key(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("name the key of a backup")
+    return text
 
 
 if __name__ == "__main__":

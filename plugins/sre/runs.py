@@ -8,7 +8,7 @@ from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid5
 
 from include import settings
-from include.errors import RefusedError
+from include.errors import ConfigurationError, RefusedError
 from include.ops.evidence import Try
 from include.reporting.slack import Run
 
@@ -58,3 +58,21 @@ def refuse_backfill(context: Context) -> None:
     run = context["dag_run"]
     if run.run_type == "backfill":
         raise RefusedError(f"{run.dag_id} means now and cannot be backfilled; trigger it by hand instead")
+
+
+DRY_RUN = ("auto", "yes", "no")
+"""Values of the Param `dry_run`; the first is the default."""
+
+
+def acts(context: Context) -> bool:
+    """Return whether the run changes anything: with `auto` a scheduled run does, and a run by hand only shows what it would do.
+
+    ConfigurationError for any other value: a form checks what a person types, and nobody checks what an API call sends.
+    """
+    chosen = context["params"].get("dry_run")
+    if not isinstance(chosen, str) or chosen not in DRY_RUN:
+        said = repr(chosen)[:40]
+        raise ConfigurationError(
+            f"dry_run is one of {', '.join(DRY_RUN)}, not {said}; nothing was changed, trigger it again"
+        )
+    return chosen == "no" or (chosen == "auto" and context["dag_run"].run_type == "scheduled")

@@ -1,0 +1,1 @@
+"""Deciding: observations, clocks and limits in, ordered steps with their reasons out. Nothing is asked or changed here."""
