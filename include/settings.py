@@ -77,6 +77,8 @@ class Connections(Limits):
     backup_key: str = "orchestrator_backup_key"  # the operational age private key; not on the machine that dumps
     recovery_kubernetes: str = "orchestrator_kubernetes_recovery"  # scales and pauses the named writers, reads the rest
     recovery_redis: str = "orchestrator_redis_recovery"  # sets queue items and sessions aside, unlinks caches
+    recovery_postgres: str = "orchestrator_postgres_recovery"  # makes and renames databases, while its window is open
+    recovery_window: str = "orchestrator_postgres_window"  # opens and shuts that window, and nothing else
     gateway: str = "orchestrator_gateway"  # the application's front door; its password passes maintenance mode
 
 
@@ -262,6 +264,7 @@ class BackupLimits(Limits):
     shrink_critical_percent: Annotated[float, Field(gt=0, le=100)] = (
         50  # fewer rows by half than last time: not believed
     )
+    lease_wait_s: Seconds = 3600  # for what must end before: a vacuum, a retention; longer, and somebody should look
     restore_jobs: Annotated[int, Field(ge=1, le=32)] = 2  # one a core of the scratch server
     spool: Path = (
         Path(tempfile.gettempdir()) / "orchestrator-backup-spool"
@@ -361,6 +364,7 @@ class GateLimits(Limits):
     """Of everything that changes production after people approved it."""
 
     recovery_approvers: tuple[str, ...] = ()  # users of Airflow; empty: nobody may, so nothing is recovered by Airflow
+    recovery_people: Annotated[int, Field(ge=2, le=5)] = 2  # behind each recovery, the one who asks for it counted
     answer_within_s: Annotated[float, Field(ge=60, le=1800)] = (
         1800  # what was true when it was asked is not true for ever; the ops database holds the same half hour
     )

@@ -49,6 +49,8 @@ def all_of(site: Site) -> dict[str, dict[str, Any]]:
             "login": "ops_recover",
             "password": site.secret("redis-ops_recover"),
         },
+        IDS.recovery_postgres: _postgres(site, "ops_restore", "postgres", "postgres"),
+        IDS.recovery_window: _postgres(site, "ops_window", "postgres", "postgres"),
         IDS.gateway: {"conn_type": "http", "host": site.url("gateway"), "password": site.secret("bypass-token")},
         IDS.prometheus: {"conn_type": "http", "host": site.url("prometheus")},
         IDS.grafana: _receiver(site, "grafana", "grafana-token"),

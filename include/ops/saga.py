@@ -22,21 +22,21 @@ log = logging.getLogger(__name__)
 DONE, UNDONE, BACK = "done", "undone", "going back"
 """Steps of the journal that say how the whole operation ended, and that it turned round."""
 
-Facts = Mapping[str, Mapping[str, Any]]
-"""What each step that ended left behind, by its name; JSON values."""
+Facts = dict[str, Mapping[str, Any]]
+"""What each step that ended left behind, by its name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """One step.
 
-    :param do: what it does; returns the facts to keep. It may have been done before, wholly or in part.
+    :param do: what it does; returns the facts to keep, JSON values. It may have been done before, wholly or in part.
     :param undo: what takes it back, also if it only began; None if there is nothing to take back.
     """
 
     name: str
-    do: Callable[[Facts], Mapping[str, Any] | None]
-    undo: Callable[[Facts], None] | None = None
+    do: Callable[[], Mapping[str, Any] | None]
+    undo: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,14 @@ class Saga:
 
     :param lease: asked before every step.
     :param subject: what it is, for people: `recovery 1f0c9a2e of orchestrator`.
+    :param facts: filled from the journal and by every step that ends; the steps read them there.
     """
 
     journal: Journal
     lease: Lease
     steps: Sequence[Step]
     subject: str
-    _facts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
 
     def run(self) -> Facts:
         """Go on to the end and return the facts; VerificationError when it had to be undone, RefusedError when it ended before."""
@@ -59,10 +60,10 @@ class Saga:
         if back := _last(lines, BACK):
             self._go_back(str(back.detail.get("why", "")))
         for step in self.steps:
-            if step.name not in self._facts:
+            if step.name not in self.facts:
                 self._do(step)
         self.journal.record(DONE)
-        return self._facts
+        return self.facts
 
     def undo(self, why: str) -> None:
         """Take all of it back, also after it was done; returns when it is undone."""
@@ -73,8 +74,8 @@ class Saga:
 
     def _remember(self, *, done_is_fine: bool = False) -> Sequence[Entry]:
         lines = self.journal.entries()
-        self._facts.update({each.step: each.detail for each in lines if each.phase is Phase.OUTCOME})
-        ended = UNDONE if UNDONE in self._facts else DONE if DONE in self._facts else ""
+        self.facts.update({each.step: each.detail for each in lines if each.phase is Phase.OUTCOME})
+        ended = UNDONE if UNDONE in self.facts else DONE if DONE in self.facts else ""
         if ended == UNDONE or (ended and not done_is_fine):
             raise RefusedError(f"{self.subject} is {ended} already; nothing was changed, begin a new one")
         return lines
@@ -84,7 +85,7 @@ class Saga:
         self.journal.intend(step.name)
         log.info("%s: %s", self.subject, step.name)
         try:
-            facts = step.do(self._facts) or {}
+            facts = step.do() or {}
         except (TransientError, HeldBackError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the way back is the safe one
@@ -93,7 +94,7 @@ class Saga:
             self._turn_round(why)
             self._go_back(why, error)
         self.journal.record(step.name, **facts)
-        self._facts[step.name] = facts
+        self.facts[step.name] = facts
 
     def _turn_round(self, why: str) -> None:
         self.lease.guard()
@@ -110,11 +111,11 @@ class Saga:
         began = {each.step for each in self.journal.entries() if each.phase is Phase.INTENT}
         for step in reversed(self.steps):
             name = f"undo {step.name}"
-            if step.undo and step.name in began and name not in self._facts:
+            if step.undo and step.name in began and name not in self.facts:
                 self.lease.guard()
                 self.journal.intend(name)
                 log.info("%s: %s", self.subject, name)
-                step.undo(self._facts)
+                step.undo()
                 self.journal.record(name)
         self.journal.record(UNDONE)
 

@@ -76,3 +76,13 @@ def acts(context: Context) -> bool:
             f"dry_run is one of {', '.join(DRY_RUN)}, not {said}; nothing was changed, trigger it again"
         )
     return chosen == "no" or (chosen == "auto" and context["dag_run"].run_type == "scheduled")
+
+
+def strictly(value: object, name: str) -> bool:
+    """Return a boolean Param, which a template renders as text; ConfigurationError if it is neither."""
+    known = {"True": True, "true": True, "False": False, "false": False, "": False}
+    if str(value) not in known:
+        raise ConfigurationError(
+            f"{name} is true or false, not {str(value)[:40]!r}; nothing was changed, trigger it again"
+        )
+    return known[str(value)]

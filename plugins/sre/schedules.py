@@ -11,6 +11,10 @@ NOT_FOR_THE_PAST: Any = ("scheduled", "manual")  # of a type that the SDK keeps 
 """`allowed_run_types` of runbooks: they mean the platform as it is now, so nobody can backfill them."""
 
 
+BY_HAND: Any = ("manual",)
+"""`allowed_run_types` of runbooks that a person triggers: no schedule, no backfill, no other task."""
+
+
 def slots(cron: str, zone: str) -> CronTriggerTimetable:
     """Return the schedule that begins with the next slot, never with a past one; see docs/adr/0001-unpausing-starts-nothing.md."""
     # Not `run_immediately=False`: that still runs a slot which is past by less than a tenth of the period, three days of a month.

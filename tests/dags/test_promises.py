@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -83,8 +84,6 @@ def test_runs_do_not_pile_up_and_the_past_is_left_alone(name: str) -> None:
 
 @each_file
 def test_a_scheduled_runbook_begins_with_its_guard_and_with_the_next_slot(name: str) -> None:
-    from datetime import timedelta
-
     from sre.operators.schedule import GuardSlotOperator
 
     dag = bag()[name]
@@ -98,8 +97,28 @@ def test_a_scheduled_runbook_begins_with_its_guard_and_with_the_next_slot(name: 
 def test_every_task_has_a_retry_policy_a_time_limit_and_somebody_who_hears_of_it(name: str) -> None:
     for task in bag()[name].tasks:
         assert task.retry_policy is not None, task.task_id
-        assert task.execution_timeout is not None, task.task_id
+        assert time_limit(task) is not None, task.task_id
         assert task.on_failure_callback, task.task_id
+
+
+def time_limit(task: Any) -> timedelta | None:
+    """Return how long a task may take: one that waits for people has another limit than one that works."""
+    from sre.operators.gate import ApprovePlanOperator
+
+    limit: timedelta | None = task.response_timeout if isinstance(task, ApprovePlanOperator) else task.execution_timeout
+    return limit
+
+
+@each_file
+def test_an_approval_is_asked_once_ends_in_time_and_never_answers_itself(name: str) -> None:
+    from sre.operators.gate import ApprovePlanOperator
+
+    for task in bag()[name].tasks:
+        if isinstance(task, ApprovePlanOperator):
+            assert (task.retries, task.defaults, task.fail_on_reject) == (0, None, True)
+            assert task.response_timeout
+            assert task.response_timeout <= timedelta(minutes=30)
+            assert task.approvers
 
 
 @each_file
@@ -118,7 +137,7 @@ def test_af_01_what_is_tried_again_has_changed_nothing_or_does_it_once(name: str
 def test_af_05_a_time_limit_is_of_a_task_and_never_only_of_the_run(name: str) -> None:
     dag = bag()[name]
     assert not dag.deadline, "a deadline of the run may fire after it has failed: let a task watch the clock"
-    assert [task.task_id for task in dag.tasks if task.execution_timeout is None] == []
+    assert [task.task_id for task in dag.tasks if time_limit(task) is None] == []
 
 
 @each_file

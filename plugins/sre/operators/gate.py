@@ -18,6 +18,7 @@ from include.ops import gate
 from include.ops.evidence import Evidence
 from include.reporting import pagerduty, slack
 from sre import runs
+from sre.defaults import WRITES
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -35,6 +36,10 @@ REASON = Param(
     title="Reason",
     description="Why you approve or reject it, in at least ten characters; it is kept as evidence.",
 )
+
+
+ONCE: dict[str, Any] = {"retries": 0, "retry_policy": WRITES}
+"""A question that is asked again shows its old text, and half an hour becomes one for each try."""
 
 
 class ApprovePlanOperator(ApprovalOperator):
@@ -57,7 +62,7 @@ class ApprovePlanOperator(ApprovalOperator):
     ) -> None:
         answer_within = timedelta(seconds=settings.load().gate.answer_within_s)
         fixed = {"subject": "Approve the plan?", "params": {"reason": REASON}, "defaults": None, "fail_on_reject": True}
-        super().__init__(**{**kwargs, **fixed, "retries": 0, "response_timeout": answer_within})
+        super().__init__(**{**kwargs, **fixed, **ONCE, "response_timeout": answer_within})
         self.execution_timeout = None  # it would end the wait
         self.approvers = tuple(approvers)
         self.item = item
@@ -68,6 +73,8 @@ class ApprovePlanOperator(ApprovalOperator):
         """Ask, or break the glass."""
         from airflow.sdk.exceptions import TaskAwaitingInput
 
+        if not runs.acts(context):
+            return self._left(context, "only planned: nobody is asked", Severity.INFO)
         stored = self._told(context, lambda: self._asked_for(context))
         if self.typed_target:
             return self._told(context, lambda: self._break_glass(stored, context))

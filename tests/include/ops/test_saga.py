@@ -15,7 +15,7 @@ from include.ops import leases, saga
 from include.ops.database import OpsDatabase
 from include.ops.journal import Journal
 from include.ops.leases import HeldBackError, Mode, Wanted
-from include.ops.saga import Facts, Saga, Step
+from include.ops.saga import Saga, Step
 from tests.proof import Proof
 
 pytestmark = pytest.mark.integration
@@ -40,9 +40,11 @@ class World:
     def steps(self) -> list[Step]:
         return [Step(name=name, do=self._do(name), undo=self._undo(name)) for name in NAMES]
 
-    def _do(self, name: str) -> Callable[[Facts], dict[str, Any]]:
-        def do(facts: Facts) -> dict[str, Any]:
-            assert list(facts) == list(NAMES[: NAMES.index(name)]), "every step before it ended, and none after it"
+    def _do(self, name: str) -> Callable[[], dict[str, Any]]:
+        def do() -> dict[str, Any]:
+            assert self.on == list(NAMES[: NAMES.index(name)]) or self.deadly, (
+                "every step before it ended, and none after it"
+            )
             self.perhaps_die()
             if self.fails == name:
                 raise self.error(f"{name} is broken")
@@ -52,8 +54,8 @@ class World:
 
         return do
 
-    def _undo(self, name: str) -> Callable[[Facts], None]:
-        def undo(facts: Facts) -> None:
+    def _undo(self, name: str) -> Callable[[], None]:
+        def undo() -> None:
             later = NAMES[NAMES.index(name) + 1 :]
             assert not any(self.switches.get(other) for other in later), "what came later is undone first"
             self.perhaps_die()

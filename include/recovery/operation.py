@@ -1,0 +1,270 @@
+"""The recovery as one operation of steps, each of which can be done again and undone.
+
+    use the plan, open the window, check, record, [stop,] restore, [stop,] count, close the doors, swap, set aside, start, smoke,
+    shut the window
+
+Until the swap the running database is not touched; after it the old one stays beside it. Where a step fails for good, all of it is
+taken back in reverse; where the process is killed, the next one goes on (`act`), or a person does (`python -m include.recovery`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from include.errors import RefusedError, VerificationError
+from include.ops import gate, journal, leases
+from include.ops.journal import Journal, Phase
+from include.ops.leases import Lease
+from include.ops.saga import Facts, Saga, Step
+from include.recovery import databases, doors, gateway, leftovers, lost, smoke, swap, window, workloads
+from include.recovery.request import Recovery, Request
+from include.recovery.workloads import Recorded
+
+if TYPE_CHECKING:
+    from include.backups.login import Login
+    from include.ops.database import OpsDatabase
+    from include.recovery.beside import Opened
+
+log = logging.getLogger(__name__)
+
+USE = "use the plan"
+OPEN_FOR = timedelta(hours=4) - timedelta(minutes=1)
+"""The server lets no window be longer than four hours; ours must still be shorter when it looks."""
+
+
+def act(recovery: Recovery, ops: OpsDatabase, *, holder: str, wait_s: float = 0.0) -> Facts:
+    """Carry the approved plan out, or go on where an earlier process was killed; return what each step left.
+
+    RefusedError before anything is touched if the plan must not be carried out; VerificationError when all of it was undone;
+    TransientError when it stands still and may go on.
+    """
+    lease = leases.acquire(ops, recovery.wanted(holder), wait_s=wait_s)
+    with leases.keep(lease):
+        writing = Journal(ops, recovery.request.op_id, holder, lease.token)
+        approved = authorise(recovery, ops, writing)
+        return saga(replace(recovery, request=Request.of(recovery.request.op_id, approved)), writing, lease).run()
+
+
+def take_back(recovery: Recovery, ops: OpsDatabase, *, holder: str, why: str) -> None:
+    """Undo an operation, whether it was cut off or done; returns when everything is as it was before."""
+    lease = leases.acquire(ops, recovery.wanted(holder))
+    with leases.keep(lease):
+        writing = Journal(ops, recovery.request.op_id, holder, lease.token)
+        approved = approved_by(writing)
+        saga(replace(recovery, request=Request.of(recovery.request.op_id, approved)), writing, lease).undo(why)
+
+
+def approved_by(writing: Journal) -> Mapping[str, Any]:
+    """Return the facts of the plan that the operation carries out; RefusedError if it never began."""
+    line = journal.last(writing.entries(), USE)
+    if not line:
+        raise RefusedError(f"operation {writing.op_id} never began: there is nothing to go on with or to take back")
+    return line.detail
+
+
+def authorise(recovery: Recovery, ops: OpsDatabase, writing: Journal) -> Mapping[str, Any]:
+    """Use the plan, once, if it still is what would be done; return its facts."""
+    lines = writing.entries()
+    if line := journal.last(lines, USE):
+        return line.detail
+    stored = gate.newest(ops, recovery.request.op_id)
+    if not (stored.used and journal.last(lines, USE, Phase.INTENT)):  # else killed between the two, by our own hand
+        now = replace(recovery, request=Request.of(recovery.request.op_id, stored.plan.facts)).plan()
+        writing.intend(USE)
+        gate.use(ops, stored, now, by=writing.by)
+    writing.record(USE, **stored.plan.facts)
+    return stored.plan.facts
+
+
+def saga(recovery: Recovery, writing: Journal, lease: Lease) -> Saga:
+    """Return the operation, ready to begin or to go on."""
+    facts: Facts = {}
+    steps = Steps(recovery=recovery, writing=writing, lease=lease, facts=facts)
+    return Saga(writing, lease, steps.all(), recovery.subject, facts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps:
+    """The steps as one process does them: each effect asks the lease first.
+
+    :param facts: what the steps before have left.
+    """
+
+    recovery: Recovery
+    writing: Journal
+    lease: Lease
+    facts: Facts
+
+    def all(self) -> Sequence[Step]:
+        """Return them in order."""
+        stop = Step(name="stop", do=self._stop, undo=self._start_again)
+        restore = Step(name="restore", do=self._restore, undo=self._drop_restored)
+        return [
+            Step(name="open the window", do=self._open_window, undo=self._shut_at_last),
+            Step(name="check", do=self._check),
+            Step(name="record", do=self._record),
+            *([stop, restore] if self.recovery.request.stop_first else [restore, stop]),
+            Step(name="count", do=self._count),
+            Step(name="close the doors", do=self._close_doors, undo=self._open_doors),
+            Step(name="swap", do=self._swap, undo=self._swap_back),
+            Step(name="set aside", do=self._set_aside, undo=self._put_back),
+            Step(name="start", do=self._start, undo=self._stop_again),
+            Step(name="smoke", do=self._smoke),
+            Step(name="shut the window", do=self._shut_window, undo=self._open_again),
+        ]
+
+    # --- the window -----------------------------------------------------------------------------------------------------
+
+    def _open_window(self) -> Mapping[str, Any]:
+        until = datetime.now(UTC).replace(microsecond=0) + OPEN_FOR
+        window.open_window(self.recovery.access.window, until)
+        return {"until": until.isoformat()}
+
+    def _open_again(self) -> None:
+        self._open_window()
+
+    def _shut_window(self) -> None:
+        window.close_window(self.recovery.access.window)
+
+    def _shut_at_last(self) -> None:
+        self._shut_window()
+
+    # --- look -----------------------------------------------------------------------------------------------------------
+
+    def _check(self) -> Mapping[str, Any]:
+        """Ask once more, now as the role that restores."""
+        restorer, free = self.recovery.access.restorer, self.recovery.access.free_bytes()
+        ahead = restorer.preflight(self._opened(), self._op_id, free)
+        return {"accepted": list(ahead.by_hand), "space": ahead.space}
+
+    def _record(self) -> Mapping[str, Any]:
+        running = databases.changeable(databases.observe(self._login, self._database, self._op_id))
+        return {"recorded": self.recovery.record().to_json(), "was_open": running.allow_connections}
+
+    def _count(self) -> Mapping[str, Any]:
+        opened, reader = self._opened(), self.recovery.access.restorer.reader
+        loss = lost.lost(reader, opened.manifest.facts, opened.fingerprint.contents, self.recovery.chosen.restore)
+        return {"said": str(loss), "rows": loss.rows, "seconds": round(loss.seconds, 2)}
+
+    # --- the databases --------------------------------------------------------------------------------------------------
+
+    def _restore(self) -> Mapping[str, Any]:
+        accepted = self.facts[USE]["accepted"]
+        mark = self.recovery.access.restorer.restore(self._opened(), self._op_id, accepted=accepted)
+        return {"seconds": dict(mark.seconds), "lacking": list(mark.lacking)}
+
+    def _drop_restored(self) -> None:
+        """Drop it, unless the application wrote to it: then it stays for a week, as the reaper's."""
+        seen = databases.observe(self._login, self._database, self._op_id)
+        if not seen.is_returned:
+            swap.drop_restore(self._login, self._database, self._op_id)
+
+    def _close_doors(self) -> Mapping[str, Any]:
+        seen = databases.observe(self._login, self._database, self._op_id)
+        if seen.is_swapped:  # an earlier process came further than its journal
+            return {}
+        return asdict(doors.close_doors(self._login, self._database, self.recovery.chosen.restore))
+
+    def _open_doors(self) -> None:
+        doors.open_doors(self._login, self._database, was_open=self.facts["record"]["was_open"])
+
+    def _swap(self) -> Mapping[str, Any]:
+        seen = databases.observe(self._login, self._database, self._op_id)
+        if not seen.is_swapped:
+            doors.close_doors(self._login, self._database, self.recovery.chosen.restore)
+        swap.swap(self._login, self._database, self._op_id, self.recovery.chosen.restore)
+        return {"at": datetime.now(UTC).isoformat()}
+
+    def _swap_back(self) -> None:
+        seen = databases.observe(self._login, self._database, self._op_id)
+        if seen.is_swapped:
+            doors.close_doors(self._login, self._database, self.recovery.chosen.restore)
+            swap.swap_back(self._login, self._database, self._op_id, self.recovery.chosen.restore)
+
+    # --- the application ------------------------------------------------------------------------------------------------
+
+    def _stop(self) -> Mapping[str, Any]:
+        return asdict(self._moved(workloads.stop))
+
+    def _start(self) -> Mapping[str, Any]:
+        outcome = self._moved(workloads.start)
+        if outcome.changed:
+            raise VerificationError(f"not everything could be started as it ran: {'; '.join(outcome.changed)}")
+        return asdict(outcome)
+
+    def _start_again(self) -> None:
+        self._start()
+
+    def _stop_again(self) -> None:
+        self._stop()
+
+    def _moved(self, deed: Any) -> workloads.Outcome:
+        outcome: workloads.Outcome = deed(
+            self.recovery.access.cluster,
+            Recorded.from_json(self.facts["record"]["recorded"]),
+            limits=self.recovery.chosen.recovery,
+            op_id=self._op_id,
+            fence=self.lease.token,
+            before=self._before,
+        )
+        return outcome
+
+    def _set_aside(self) -> Mapping[str, Any]:
+        limits, reader = self.recovery.chosen.recovery, self.recovery.access.restorer.reader
+        with reader.session("recovery queue") as session, self.recovery.access.redis() as client:
+            known = lambda ids: leftovers.executions(session, ids)  # noqa: E731
+            tidied = leftovers.tidy(client, limits, known, op_id=self._op_id, before=self._before)
+        return asdict(tidied)
+
+    def _put_back(self) -> None:
+        with self.recovery.access.redis() as client:
+            leftovers.put_back(client, self.recovery.chosen.recovery, op_id=self._op_id, before=self._before)
+
+    def _smoke(self) -> Mapping[str, Any]:
+        """Ask the database, then the application through its front door."""
+        opened = self._opened()
+        found = smoke.smoke(self.recovery.access.restorer.reader, opened.fingerprint.contents)
+        if found.problems:
+            raise VerificationError(f"the restored database is not sound: {'; '.join(found.problems[:5])}")
+        with self.recovery.access.gateway() as client:
+            tried = gateway.smoke(
+                client,
+                limits=self.recovery.chosen.recovery,
+                op_id=self._op_id,
+                noted=lambda number: self.writing.intend("smoke", workflow=number),
+                earlier=self._tried_before(),
+            )
+        return {**asdict(tried), "rows": dict(found.rows)}
+
+    def _tried_before(self) -> list[int]:
+        lines = (each for each in self.writing.entries() if each.step == "smoke")
+        return [int(each.detail["workflow"]) for each in lines if "workflow" in each.detail]
+
+    # --- short ways -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _login(self) -> Login:
+        return self.recovery.access.restorer.login
+
+    @property
+    def _database(self) -> str:
+        return self.recovery.database
+
+    @property
+    def _op_id(self) -> str:
+        return self.recovery.request.op_id
+
+    def _before(self, effect: str) -> None:
+        log.info("%s: %s", self.recovery.subject, effect)
+        self.lease.guard()
+
+    def _opened(self) -> Opened:
+        """Read the backup that was approved, and no other."""
+        backup = self.recovery.choose()
+        if backup.sha256 != self.facts[USE]["manifest"]:
+            raise RefusedError(f"{backup.key} is not the backup that was approved: its manifest is another")
+        return self.recovery.access.restorer.open(backup)
