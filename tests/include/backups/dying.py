@@ -20,7 +20,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, NoReturn
 
-from include.backups import keys, lively, scratch, take
+from include.backups import keys, lively, restoring, take
 from include.backups.login import Login
 from include.backups.moving import Tap
 from include.backups.prove import Prover
@@ -163,7 +163,7 @@ TAKING: Mapping[str, Point] = {
 
 PROVING: Mapping[str, Arm] = {
     "in the stream of the download": at_a_byte,
-    "pg_restore runs": lambda _, __, chance: within(scratch, "_wait", chance.uniform(0, 0.5)),
+    "pg_restore runs": lambda _, __, chance: within(restoring, "_wait", chance.uniform(0, 0.5)),
     "compared and not locked": lambda *_: before(Prover, "_lock"),
     "locked and not marked": lambda *_: before(Prover, "_mark"),
 }
