@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from include.backups.catalogue import Backup, Verdict
 from include.backups.prove import Proof, Prover
@@ -23,11 +24,13 @@ class Outcome:
     """What came of it.
 
     :param candidates: how many older ones could have been taken.
+    :param sealed_otherwise: how many more there are that our key does not open, as after a change of keys.
     :param bad: what differed in those that are BAD since this run began, by their keys.
     :param unseen: why nobody could look; the verdict of that backup stays.
     """
 
     candidates: int
+    sealed_otherwise: int = 0
     proof: Proof | None = None
     bad: Mapping[str, str] = field(default_factory=dict)
     unseen: Blind | None = None
@@ -42,8 +45,13 @@ def restore_one(prover: Prover, found: Sequence[Standing], *, run_id: str, began
     bad = found_bad(found, began)
     there = older(found)
     candidates = [each.backup for each in there if prover.opens(each.backup)]
+    known: dict[str, Any] = {
+        "candidates": len(candidates),
+        "sealed_otherwise": len(there) - len(candidates),
+        "bad": bad,
+    }
     if there and not candidates:
-        return Outcome(candidates=0, bad=bad, unseen=blind(_sealed_to_others(there, prover)))
+        return Outcome(**known, unseen=blind(_sealed_to_others(there, prover)))
     for backup in drawn(candidates, run_id)[: max(0, prover.limits.older_attempts - len(bad))]:
         log.info("%s is restored, one of %d older good backups", backup.key, len(candidates))
         try:
@@ -52,10 +60,10 @@ def restore_one(prover: Prover, found: Sequence[Standing], *, run_id: str, began
             log.error("%s", error)  # noqa: TRY400 - the sentence says it, a traceback would not
             bad[backup.key] = str(error)
         except RunbookError as error:
-            return Outcome(candidates=len(candidates), bad=bad, unseen=blind(error))
+            return Outcome(**known, unseen=blind(error))
         else:
-            return Outcome(candidates=len(candidates), bad=bad, proof=proof)
-    return Outcome(candidates=len(candidates), bad=bad)
+            return Outcome(**known, proof=proof)
+    return Outcome(**known)
 
 
 def drawn(candidates: Sequence[Backup], run_id: str) -> list[Backup]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -114,7 +114,7 @@ def _of_one(each: Standing, day: date, limits: BackupLimits, now: datetime) -> C
 def _judged(each: Standing, limits: BackupLimits, now: datetime) -> tuple[State, str]:
     backup = each.backup
     if backup.verdict is Verdict.BAD:
-        return State.BAD, backup.problem or f"it was compared and differs: {backup.mark.reason if backup.mark else ''}"
+        return State.BAD, backup.problem or (backup.mark.reason if backup.mark else "") or "it was compared and differs"
     if backup.verdict is Verdict.UNPROVED:
         return State.UNPROVED, "it was taken, and nobody has restored and compared it"
     if each.wrong:
@@ -210,7 +210,7 @@ def judge_database(
     """The week as a whole: a day without a good backup, or none young enough, is critical."""
     yield _gaps(cells, limits)
     yield _newest(found, limits, now)
-    yield _all_stand(found, limits)
+    yield _all_stand(found, {cell.key for cell in cells}, limits)
 
 
 def _gaps(cells: Sequence[Cell], limits: BackupLimits) -> Finding:
@@ -252,8 +252,9 @@ def _newest(found: Sequence[Standing], limits: BackupLimits, now: datetime) -> F
     return _of(limits, "newest_good", Severity.OK, said, **evidence)
 
 
-def _all_stand(found: Sequence[Standing], limits: BackupLimits) -> Finding:
-    good = [each for each in found if each.backup.is_good]
+def _all_stand(found: Sequence[Standing], told: Collection[str], limits: BackupLimits) -> Finding:
+    """Those of other days too, which have no cell of their own."""
+    good = [each for each in found if each.backup.is_good and (not each.wrong or each.backup.key not in told)]
     if fallen := [each for each in good if each.wrong]:
         said = f"{len(fallen)} of {len(good)} good backups are not whole any more: {fallen[0].backup.key}: {fallen[0].wrong}"
         named = [each.backup.key for each in fallen]
@@ -285,17 +286,21 @@ NO_CONFIGURATION = "nothing backs the configuration up yet"
 
 def judge_restore(outcome: Outcome, limits: BackupLimits, now: datetime) -> Iterator[Finding]:
     """What came of restoring one older backup (item W-12): one that differs is critical, though another one held."""
+    yield from _came_of_it(outcome, limits, now)
     for number, (key, why) in enumerate(outcome.bad.items(), 1):
         said = why if key in why else f"{key} is BAD: {why}"
         next_step = f"{PAGE}, section BAD; do not restore from it"
         yield _restored(limits, f"bad_{number}", Severity.CRITICAL, said, next_step, key=key, equal=False)
+
+
+def _came_of_it(outcome: Outcome, limits: BackupLimits, now: datetime) -> Iterator[Finding]:
     if outcome.unseen:
         why_not = outcome.unseen
         yield Finding.unseen(item="W-12", check="restored", subject=_subject(limits), blind=why_not, next_step=PAGE)
     elif outcome.proof:
         yield from _equal(outcome, outcome.proof, limits, now)
     elif outcome.bad:
-        said = f"{len(outcome.bad)} older backups in a row differ: is it the scratch server? No older one is known to be good"
+        said = f"none of the older backups that were restored ({len(outcome.bad)}) is equal: look at the scratch server first"
         yield _restored(limits, "restored", Severity.CRITICAL, said, f"{PAGE}, section BAD", n=outcome.candidates)
     else:
         said = "no older good backup is there: the newest one is proved when it is taken, so nothing was restored today"
@@ -310,11 +315,13 @@ def _equal(outcome: Outcome, proof: Proof, limits: BackupLimits, now: datetime) 
     assert backup.manifest  # it was proved
     first = backup.mark.rto_s if backup.mark else 0.0
     age = text.span((now - backup.at).total_seconds())
+    others = f" ({outcome.sealed_otherwise} more are sealed to other keys)" if outcome.sealed_otherwise else ""
+    which = f"that of {backup.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC, {age} old"
     yield _restored(
         limits,
         "restored",
         Severity.OK,
-        f"one of {outcome.candidates} older backups, {age} old: {told(proof)}",
+        f"drawn from {outcome.candidates} older good backups{others}, {which}: {told(proof)}",
         key=backup.key,
         value=round(proof.restore_s, 2),
         unit="s",

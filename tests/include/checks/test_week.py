@@ -46,7 +46,7 @@ def standing(ago: int, verdict: Verdict = Verdict.GOOD, attempt: int = 1, **chan
         if verdict is Verdict.UNPROVED
         else Mark(verdict=verdict, at=at, manifest="c" * 64, reason="a row"),
     }
-    seen = {name: changed.pop(name) for name in ("wrong", "unseen") if name in changed}
+    seen: dict[str, Any] = {name: changed.pop(name) for name in ("wrong", "unseen") if name in changed}
     seen |= {"locked_until": changed.pop("locked_until", at + timedelta(days=LIMITS.lock_days))}
     return Standing(backup=Backup(**known | changed), **seen)
 
@@ -111,7 +111,7 @@ def torn(ago: int) -> Standing:
     ("instead", "state", "why"),
     [
         ([], State.MISSING, "no backup of that day is in the bucket"),
-        ([standing(2, Verdict.BAD)], State.BAD, "it was compared and differs: a row"),
+        ([standing(2, Verdict.BAD)], State.BAD, "a row"),
         ([torn(2)], State.BAD, "the manifest is torn"),
         ([standing(2, Verdict.UNPROVED)], State.UNPROVED, "it was taken, and nobody has restored and compared it"),
         ([standing(2, sha256="d" * 64)], State.UNPROVED, "it was taken, and nobody has restored and compared it"),
@@ -228,6 +228,13 @@ def test_an_older_good_one_that_lost_an_object_is_a_warning_that_names_it() -> N
     assert finding.summary.startswith(f"1 of 10 good backups are not whole any more: {key(20)}: globals.age is not")
 
 
+def test_what_a_cell_tells_is_not_told_once_more() -> None:
+    finding = judged(with_night(2, standing(2, wrong="dump.age is not there in the version that was written")))[
+        "standing"
+    ]
+    assert told(finding) == (Severity.OK, "8 good backups in the bucket, every object there in its size")
+
+
 def test_a_cell_is_evidence_with_its_key_its_age_and_its_day() -> None:
     cell = judged(WEEK)["monday/database"]
     assert told(cell) == (Severity.OK, "2026-11-30 GOOD: as it was written, and locked")
@@ -326,14 +333,21 @@ def test_an_older_one_that_is_equal_says_how_long_it_took_and_how_much_it_was() 
     found = restored(proof=proof())
     assert found["restored"].severity is Severity.OK
     assert found["restored"].summary == (
-        "one of 6 older backups, 3 d old: 2 tables, 100 rows, 300 B stored: fetched in 1.0 s, restored in 20.5 s,"
-        " equal after 30.2 s"
+        "drawn from 6 older good backups, that of 2026-11-27 02:00 UTC, 3 d old: 2 tables, 100 rows, 300 B stored:"
+        " fetched in 1.0 s, restored in 20.5 s, equal after 30.2 s"
     )
     evidence = found["restored"].evidence
     assert (evidence["value"], evidence["rows"], evidence["equal"], evidence["key"]) == (20.5, 100, True, key(3))
     assert evidence["scratch_database"] == "verify_1f0c9a2e_ab"
     assert told(found["rto"]) == (Severity.OK, "a recovery from it takes 30 s (target 3600 s; 0 s when it was new)")
     assert found["rto"].evidence["value"] == 30.25
+
+
+def test_older_ones_that_the_key_does_not_open_are_counted() -> None:
+    said = restored(proof=proof(), sealed_otherwise=2)["restored"].summary
+    assert said.startswith(
+        "drawn from 6 older good backups (2 more are sealed to other keys), that of 2026-11-27 02:00 UTC"
+    )
 
 
 @pytest.mark.parametrize(("rto_s", "severity"), [(3600.0, Severity.OK), (3600.1, Severity.WARNING)])
@@ -352,7 +366,7 @@ def test_where_all_that_were_tried_differ_the_scratch_server_is_in_doubt() -> No
     found = restored(bad={key(5): "x", key(4): "y", key(3): "z"})
     assert told(found["restored"]) == (
         Severity.CRITICAL,
-        "3 older backups in a row differ: is it the scratch server? No older one is known to be good",
+        "none of the older backups that were restored (3) is equal: look at the scratch server first",
     )
 
 
