@@ -192,13 +192,13 @@ def _still_written(queue: str, what: str) -> RefusedError:
 
 
 def _unpark(client: Redis, queue: str, op_id: str, before: Before) -> int:
-    """Return the items to the end that is taken first, the oldest last, so that they are worked on in their order."""
+    """Return the items to the end where new ones come in, the oldest first: where they were, since they are the newest."""
     aside, moved = f"{prefix(op_id)}{queue}", 0
     while count := int(str(client.llen(aside))):
         before(f"move {min(count, BATCH)} items of {aside} back to {queue}")
         with client.pipeline(transaction=True) as pipeline:
             for _ in range(min(count, BATCH)):
-                pipeline.lmove(aside, queue, "LEFT", "RIGHT")
+                pipeline.lmove(aside, queue, "RIGHT", "LEFT")
             moved += sum(item is not None for item in pipeline.execute())
     return moved
 
