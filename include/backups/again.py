@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from include.backups import keys
 from include.backups.catalogue import Backup, Verdict
 from include.backups.prove import Proof, Prover
 from include.backups.standing import Standing, older
@@ -52,18 +53,33 @@ def restore_one(prover: Prover, found: Sequence[Standing], *, run_id: str, began
     }
     if there and not candidates:
         return Outcome(**known, unseen=blind(_sealed_to_others(there, prover)))
-    for backup in drawn(candidates, run_id)[: max(0, prover.limits.older_attempts - len(bad))]:
+    for backup in drawn(candidates, run_id):
+        if len(bad) >= prover.limits.older_attempts:
+            break
         log.info("%s is restored, one of %d older good backups", backup.key, len(candidates))
         try:
-            proof = prover.prove_again(backup.key, sha256=backup.sha256)
+            proof = _proof(prover, backup)
         except VerificationError as error:
             log.error("%s", error)  # noqa: TRY400 - the sentence says it, a traceback would not
             bad[backup.key] = str(error)
         except RunbookError as error:
             return Outcome(**known, unseen=blind(error))
         else:
-            return Outcome(**known, proof=proof)
+            if proof:
+                return Outcome(**known, proof=proof)
     return Outcome(**known)
+
+
+def _proof(prover: Prover, backup: Backup) -> Proof | None:
+    """Return the proof; None if somebody removed the backup meanwhile, as the retention may, which is no fault of it."""
+    try:
+        return prover.prove_again(backup.key, sha256=backup.sha256)
+    except VerificationError as error:
+        manifest = (backup.key + keys.MANIFEST, backup.version_id)
+        if any((version.key, version.id) == manifest for version in prover.store.versions(backup.key)):
+            raise
+        log.warning("%s was removed while it was restored: %s", backup.key, error)
+        return None
 
 
 def drawn(candidates: Sequence[Backup], run_id: str) -> list[Backup]:

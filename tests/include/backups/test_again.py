@@ -18,6 +18,7 @@ from include.backups.standing import Standing
 from include.backups.take import Taken
 from include.errors import RefusedError, VerificationError
 from sandbox import age_keys
+from sandbox.components import s3
 from sandbox.site import Site
 from tests.faults import answers
 from tests.faults.storefront import storefront
@@ -27,7 +28,7 @@ from tests.include.backups.test_catalogue import backup, key
 from tests.include.backups.world import World, world
 
 ROWS = 500
-OLDER = 4
+OLDER = 5
 
 
 # --- the lot
@@ -234,6 +235,24 @@ def deleting_a_row_of(key: str) -> Any:
         return real(self, session)
 
     return contents
+
+
+@pytest.mark.integration
+def test_one_that_the_retention_removes_meanwhile_is_not_called_bad(here: World) -> None:
+    run_id = str(uuid4())
+    first = again.drawn([each.backup for each in standing.older(seen_of(here))], run_id)[0]
+    file = here.site.path("s3", "objects", s3.BUCKET) / first.key / keys.MANIFEST
+    damaged = deleting_a_row_of(first.key)
+
+    def removed(self: Prover, session: Any) -> Any:
+        file.unlink(missing_ok=True)
+        return damaged(self, session)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Prover, "_contents", removed)
+        outcome = ran(here, run_id=run_id)
+    assert outcome.proof
+    assert (outcome.proof.backup.key == first.key, outcome.bad) == (False, {})
 
 
 @pytest.mark.integration
