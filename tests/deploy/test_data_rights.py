@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 from psycopg import errors
 from redis import Redis
-from redis.exceptions import NoPermissionError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from sandbox.components import s3, valkey
 from sandbox.components.postgres import SERVERS, connect
@@ -281,7 +281,40 @@ REDIS: list[tuple[str, str, Call, str]] = [
     ("orchestrator_app", "FLUSHALL", lambda redis: redis.flushall(), DENIED),
     ("orchestrator_app", "CONFIG SET", lambda redis: redis.config_set("maxmemory", "1gb"), DENIED),
     ("orchestrator_app", "EVAL", lambda redis: redis.eval("return 1", 0), DENIED),
+    ("ops_recover", "SCAN", lambda redis: redis.scan(match="cache:*", count=1), ALLOWED),
+    ("ops_recover", "UNLINK a cached thing", lambda redis: redis.unlink("cache:rights"), ALLOWED),
+    ("ops_recover", "UNLINK a session", lambda redis: redis.unlink("session:rights"), DENIED),
+    ("ops_recover", "UNLINK the queue", lambda redis: redis.unlink("queue:rights"), DENIED),
+    ("ops_recover", "UNLINK elsewhere", lambda redis: redis.unlink("other:rights"), DENIED),
+    ("ops_recover", "RENAMENX", lambda redis: _set_aside(redis, "session:rights", "recovery:rights"), ALLOWED),
+    ("ops_recover", "RENAMENX back", lambda redis: _set_aside(redis, "recovery:rights", "session:rights"), ALLOWED),
+    ("ops_recover", "RENAMENX to another", lambda redis: redis.renamenx("session:rights", "cache:rights"), DENIED),
+    ("ops_recover", "RENAMENX the queue", lambda redis: redis.renamenx("queue:rights", "recovery:rights"), DENIED),
+    ("ops_recover", "RENAME", lambda redis: redis.rename("session:rights", "recovery:rights"), DENIED),
+    ("ops_recover", "LRANGE", lambda redis: redis.lrange("queue:rights", 0, -1), ALLOWED),
+    ("ops_recover", "LREM", lambda redis: redis.lrem("queue:rights", 1, "x"), ALLOWED),
+    ("ops_recover", "LMOVE", lambda redis: redis.lmove("recovery:rights", "queue:rights", "RIGHT", "LEFT"), ALLOWED),
+    ("ops_recover", "RPUSH aside", lambda redis: redis.rpush("recovery:rights", "x"), ALLOWED),
+    ("ops_recover", "UNLINK what it set aside", lambda redis: redis.unlink("recovery:rights"), ALLOWED),
+    ("ops_recover", "LPOP", lambda redis: redis.lpop("queue:rights"), DENIED),
+    ("ops_recover", "DEL", lambda redis: redis.delete("cache:rights"), DENIED),
+    ("ops_recover", "GET a session", lambda redis: redis.get("session:rights"), DENIED),
+    ("ops_recover", "SET", lambda redis: redis.set("cache:rights", "1"), DENIED),
+    ("ops_recover", "KEYS", lambda redis: redis.keys("*"), DENIED),
+    ("ops_recover", "FLUSHALL", lambda redis: redis.flushall(), DENIED),
+    ("ops_recover", "FLUSHDB", lambda redis: redis.flushdb(), DENIED),
+    ("ops_recover", "EVAL", lambda redis: redis.eval("return 1", 0), DENIED),
+    ("ops_recover", "CONFIG GET", lambda redis: redis.config_get("maxmemory"), DENIED),
+    ("ops_recover", "INFO", lambda redis: redis.info(), DENIED),
 ]
+
+
+def _set_aside(redis: Redis, key: str, name: str) -> None:
+    try:
+        redis.renamenx(key, name)
+    except ResponseError as error:
+        if "no such key" not in str(error):  # which is said to who was let in
+            raise
 
 
 @pytest.mark.parametrize(("user", "what", "call", "verdict"), REDIS, ids=[f"{user}-{what}" for user, what, *_ in REDIS])
@@ -350,6 +383,34 @@ def _lock(client: Any, stored: dict[str, str]) -> Any:
     return client.put_object_retention(**stored, Retention={"Mode": "COMPLIANCE", "RetainUntilDate": until})
 
 
+def _tags(client: Any, stored: dict[str, str]) -> Any:
+    return client.get_object_tagging(**stored)
+
+
+def _lock_of(client: Any, stored: dict[str, str]) -> Any:
+    with _no_lock():
+        return client.get_object_retention(**stored)
+
+
+def _legal_hold_of(client: Any, stored: dict[str, str]) -> Any:
+    with _no_lock():
+        return client.get_object_legal_hold(**stored)
+
+
+@contextmanager
+def _no_lock() -> Iterator[None]:
+    """What is not locked has no answer, which is not a refusal."""
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchObjectLockConfiguration":
+            raise
+
+
+def _hold_legally(client: Any, stored: dict[str, str]) -> Any:
+    return client.put_object_legal_hold(**stored, LegalHold={"Status": "ON"})
+
+
 def _delete(client: Any, stored: dict[str, str]) -> Any:
     return client.delete_object(Bucket=s3.BUCKET, Key=stored["Key"])
 
@@ -385,6 +446,10 @@ S3: list[tuple[str, Callable[[Any, dict[str, str]], Any], str]] = [
     ("backup_verifier", _get_version, ALLOWED),
     ("backup_verifier", _list, ALLOWED),
     ("backup_verifier", _tag, ALLOWED),
+    ("backup_verifier", _tags, ALLOWED),
+    ("backup_verifier", _lock_of, ALLOWED),
+    ("backup_verifier", _legal_hold_of, ALLOWED),
+    ("backup_verifier", _hold_legally, DENIED),
     ("backup_verifier", _put("backups/rights/new"), DENIED),
     ("backup_verifier", _delete_version, DENIED),
     ("backup_restorer", _get, DENIED),
@@ -399,6 +464,12 @@ S3: list[tuple[str, Callable[[Any, dict[str, str]], Any], str]] = [
     ("watch", _delete, DENIED),
     ("backup_reaper", _list_versions, ALLOWED),
     ("backup_reaper", _list_uploads, ALLOWED),
+    ("backup_reaper", _tags, ALLOWED),
+    ("backup_reaper", _lock_of, ALLOWED),
+    ("backup_reaper", _legal_hold_of, ALLOWED),
+    ("backup_reaper", _tag, DENIED),
+    ("backup_reaper", _lock, DENIED),
+    ("backup_reaper", _hold_legally, DENIED),
     ("backup_reaper", _get, DENIED),
     ("backup_reaper", _put("backups/rights/new"), DENIED),
     ("backup_reaper", _delete, DENIED),

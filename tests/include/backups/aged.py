@@ -60,12 +60,12 @@ class Aged:
         text = manifest.render(at_key(key, **facts).model_copy(update={"objects": objects}))
         mark = Mark(verdict=verdict, at=at, manifest=sha256(text), rto_s=41.6) if verdict else None
         self.put(key + keys.MANIFEST, text, {**(mark.tags() if mark else {}), **tags})
-        self.age(key, at + timedelta(minutes=5))
+        self.age(key, min(at + timedelta(minutes=5), datetime.now(UTC)))
         return key
 
     def week(self) -> list[str]:
-        """Write as many young good ones as must stay."""
-        return [self.backup(number * 0.9) for number in reversed(range(self.limits.min_good))]
+        """Write as many young good ones as must stay, the last of them a moment ago."""
+        return [self.backup(number * 0.9 - 0.006) for number in reversed(range(self.limits.min_good))]
 
     def marked(self, age_days: float = 40, verdict: Verdict | None = Verdict.GOOD, **tags: str) -> str:
         """Write one that may be deleted now."""
@@ -108,6 +108,11 @@ class Aged:
         """Everything that the bucket holds of it, with tags."""
         store = self.store("watch")
         return {(each.key, each.id): store.tags(each.key, each.id) for each in self.versions()}
+
+    def clear(self, made: Iterable[str]) -> None:
+        """Take away all that lies below these keys."""
+        for version in [each for key in made for each in self.versions(key.removeprefix(self.prefix))]:
+            self.root.delete_object(Bucket=s3.BUCKET, Key=version.key, VersionId=version.id)
 
     def tags(self, key: str) -> dict[str, str]:
         (manifest,) = [each for each in self.versions() if each.key == key + keys.MANIFEST]

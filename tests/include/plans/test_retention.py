@@ -103,7 +103,8 @@ def test_bug_02_bug_03_what_is_held_in_use_or_none_of_ours_stays_and_loses_its_m
     "mark", ["", "soon", "2020-01-01T00:00:00+00:00", "2026-11-18T05:00:00", (NOW + SECOND).isoformat(), MARKED[:10]]
 )
 def test_a_mark_that_nobody_could_have_set_then_is_set_anew_and_deletes_nothing(mark: str) -> None:
-    assert of(seen(36, mark=mark))[0] is Deed.MARK
+    assert of(seen(40, mark=mark))[0] is Deed.MARK
+    assert of(seen(36, mark=MARKED))[0] is Deed.MARK  # it was not old enough a week ago
 
 
 def test_a_locked_one_is_not_tried_and_says_how_long() -> None:
@@ -178,8 +179,18 @@ def test_whatever_is_odd_about_the_day_stops_all_of_it(changed: dict[str, Any], 
     assert str(plan).startswith("nothing is marked or deleted: ")
 
 
-def test_clocks_that_are_a_minute_apart_agree() -> None:
-    assert decide(observed(*week(), ours=NOW + 60 * SECOND), LIMITS).frozen == ""
+@pytest.mark.parametrize("clock", ["ours", "store"])
+def test_of_clocks_that_are_a_minute_apart_the_earlier_one_says_how_old_a_backup_is(clock: str) -> None:
+    one = replace(seen(30), stored_at=NOW - 30 * DAY)
+    assert of(one, **{clock: NOW + 60 * SECOND})[0] is Deed.KEEP
+    assert of(replace(one, stored_at=NOW - 30 * DAY - SECOND), **{clock: NOW + 60 * SECOND})[0] is Deed.MARK
+
+
+def test_what_is_none_of_ours_does_not_stop_it() -> None:
+    foreign = seen(0, Verdict.BAD, key="backups/database/orchestrator/z/")
+    assert decide(observed(*week(), foreign), LIMITS).frozen == ""
+    put_now = seen(0.9, stored_at=NOW, strange=["notes.txt"])  # which says nothing about the database's clock
+    assert decide(observed(*week()[1:], put_now), LIMITS).frozen == ""
 
 
 @pytest.mark.parametrize(
