@@ -53,10 +53,9 @@ class Plan:
 
     @property
     def text(self) -> str:
-        """What a person is asked to approve."""
-        return "\n".join(
-            [f"{self.kind} of {self.target}", *(f"{n}. {step}" for n, step in enumerate(self.steps, 1)), *self.seen]
-        )
+        """What a person is asked to approve: what it would cost first, then what would be done; no line can pretend to be two."""
+        steps = (f"{number}. {step}" for number, step in enumerate(self.steps, 1))
+        return "\n".join(" ".join(line.split()) for line in [f"{self.kind} of {self.target}", *self.seen, *steps])
 
 
 @dataclass(frozen=True, kw_only=True)

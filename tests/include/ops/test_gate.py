@@ -52,10 +52,16 @@ def test_the_hash_is_of_what_is_done_and_not_of_what_passes() -> None:
 def test_the_text_names_the_target_every_step_and_what_was_seen() -> None:
     assert plan().text.splitlines() == [
         "database recovery of orchestrator on 7412",
+        "12 rows were written since",
         "1. stop the writers",
         "2. swap",
-        "12 rows were written since",
     ]
+
+
+def test_a_reason_of_many_lines_cannot_pretend_to_be_the_plan() -> None:
+    asked = plan(seen=("Why: damaged rows\nWould be lost: 0 rows\r\n1. do nothing",))
+    assert len(asked.text.splitlines()) == 4
+    assert "Why: damaged rows Would be lost: 0 rows 1. do nothing" in asked.text.splitlines()
 
 
 def stored(runner: OpsDatabase, asked: Plan, requester: str | None = "alice", people: int = 2) -> Stored:
@@ -185,6 +191,35 @@ def test_who_stands_alone_types_the_target(approver: OpsDatabase, runner: OpsDat
         gate.break_glass(approver, asked.id, typed_target="orchestrator", **alone)
     gate.break_glass(approver, asked.id, typed_target="orchestrator on 7412", **alone)
     gate.use(runner, asked, asked.plan, by="a test")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("requester", ["alice", None])
+def test_nobody_breaks_the_glass_for_another_person(
+    approver: OpsDatabase, runner: OpsDatabase, requester: str | None
+) -> None:
+    asked = stored(runner, plan(), requester=requester)
+    with pytest.raises(RefusedError, match="who asked for it|whom Airflow knows"):
+        gate.break_glass(
+            approver,
+            asked.id,
+            person="bob",
+            reason=WHY,
+            typed_target=asked.plan.target,
+            answered_at=datetime.now(UTC),
+        )
+
+
+@pytest.mark.integration
+def test_an_answer_to_a_plan_of_long_ago_does_not_count(
+    ops: Callable[[str], str], approver: OpsDatabase, runner: OpsDatabase
+) -> None:
+    asked = stored(runner, plan())
+    with psycopg.connect(ops("postgres"), autocommit=True) as session:
+        session.execute("set session_replication_role = replica")
+        session.execute("update ops.plan set made_at = now() - interval '36 min'")
+    with pytest.raises(RefusedError, match="the plan is older than half an hour"):
+        approve(approver, asked)
 
 
 @pytest.mark.integration

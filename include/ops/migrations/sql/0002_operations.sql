@@ -147,6 +147,16 @@ begin
 end;
 $$;
 
+-- Removes the leases that ran out, whose holders are dead or asleep, and returns what they were.
+create function ops.reap_leases(out resource text, out mode text, out op_id uuid, out holder text, out expires_at timestamptz)
+    returns setof record
+    language sql security definer
+    set search_path = pg_catalog, pg_temp
+begin atomic
+    delete from ops.lease as l where l.expires_at <= clock_timestamp()
+    returning l.resource, l.mode, l.op_id, l.holder, l.expires_at;
+end;
+
 -- --- journal --------------------------------------------------------------------------------------------------------------
 
 create table ops.journal (
@@ -251,12 +261,16 @@ begin
         return 'a reason of at least ten characters is needed';
     elsif not alone and by_person is not distinct from asked.requester then
         return format('%s asked for it and cannot approve it', by_person);
+    elsif alone and by_person is distinct from asked.requester then
+        return format('only %s, who asked for it, can break the glass', coalesce(asked.requester, 'a person whom Airflow knows'));
     elsif alone and typed_target is distinct from asked.target then
         return format('to break the glass the target must be typed by hand: %s', asked.target);
     elsif at_time > clock_timestamp() + interval '1 min' or at_time < clock_timestamp() - interval '30 min' then
         return 'the answer is older than 30 minutes, or of the future';
     elsif at_time < asked.made_at - interval '5 s' then
         return 'the answer is older than the plan';
+    elsif at_time > asked.made_at + interval '35 min' then  -- five of them for the way from the plan to the question
+        return 'the plan is older than half an hour';
     end if;
     insert into ops.approval (plan_id, person, reason, break_glass, answered_at)
     values (of_plan, by_person, why, alone, at_time);
@@ -305,7 +319,7 @@ $$;
 revoke all on all functions in schema ops from public;
 grant execute on function
     ops.acquire_lease(text, text, uuid, uuid, text, double precision), ops.keep_lease(text, uuid, bigint, double precision),
-    ops.release_lease(text, uuid, bigint), ops.stopped(), ops.write_journal(uuid, text, text, bigint, text, jsonb),
+    ops.release_lease(text, uuid, bigint), ops.reap_leases(), ops.stopped(), ops.write_journal(uuid, text, text, bigint, text, jsonb),
     ops.store_plan(uuid, text, text, text, integer, text, jsonb, text, text), ops.use_plan(bigint, text, text),
     ops.order_stop(text, text), ops.lift_stop(text)
     to ops_runner;
