@@ -16,7 +16,7 @@ from include.recovery import databases, lost, preflight, workloads
 from include.recovery.beside import Restorer
 from include.recovery.cluster import Cluster
 from include.recovery.preflight import Preflight
-from include.recovery.workloads import Recorded
+from include.recovery.workloads import Recorded, Thing
 from include.settings import Settings
 
 if TYPE_CHECKING:
@@ -159,5 +159,16 @@ class Recovery:
 def _seen(backup: Backup, recorded: Recorded, ahead: Preflight) -> Iterator[str]:
     assert backup.mark  # it is good
     yield f"The backup is of {backup.at:%Y-%m-%d %H:%M:%S} UTC; its proof took {backup.mark.rto_s:.0f} s"
-    yield from (f"Now: {thing.subject} {dict(thing.state)}" for thing in recorded.things)
+    yield f"Running now: {', '.join(_running(thing) for thing in recorded.things)}"
     yield from (f"{sentence[0].upper()}{sentence[1:]}" for sentence in preflight.told(ahead))
+
+
+def _running(thing: Thing) -> str:
+    """`deployment/worker (6)`, `horizontalpodautoscaler/api-gateway (3 to 6)`, `cronjob/report-billing (suspended)`."""
+    state = thing.state
+    if "maxReplicas" in state:
+        return f"{thing.subject} ({state['minReplicas']} to {state['maxReplicas']})"
+    held = "suspended" if state.get("suspend") else "paused" if state.get("paused") else ""
+    count = str(state["replicas"]) if "replicas" in state else ""
+    said = ", ".join(word for word in (count, held) if word)
+    return f"{thing.subject} ({said})" if said else thing.subject

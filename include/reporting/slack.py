@@ -79,12 +79,20 @@ def failure(run: Run, *, task_id: str, try_number: int, reason: str) -> Message:
     return Message(text=_within("\n".join([escape(title), *body]), FALLBACK), blocks=blocks)
 
 
-def asked(run: Run, plan: str, people: Sequence[str]) -> Message:
-    """Return the question whether a plan may be carried out, with who may answer it."""
+def asked(run: Run, plan: str, people: Sequence[str], *, requester: str, page: str, until: datetime) -> Message:
+    """Return the question whether a plan may be carried out: who asks, who may answer, where, and until when."""
     title = f"{run.title}: waits for an approval"
-    body = [_fixed_width(plan.splitlines()), f"Who may answer, on the run's page: {escape(', '.join(people))}"]
-    blocks = [_header(f"{ICONS[Severity.UNKNOWN]} {title}"), *_sections(body), _footer(run)]
+    who = f"{escape(requester)} asks. *{escape(' or '.join(people))}* may answer until {text.moment(until, run.zone)}:"
+    body = [f"{who} <{page}|approve or reject>", _fixed_width(plan.splitlines())]
+    blocks = [_header(f":raised_hand: {title}"), *_sections(body), _footer(run)]
     return Message(text=_within("\n".join([escape(title), *body]), FALLBACK), blocks=blocks)
+
+
+def glass(run: Run, said: str) -> Message:
+    """Return the message of somebody who acts without a second person."""
+    title, body = f"{run.title}: the glass was broken", escape(one_line(said, SECTION // 2))
+    blocks = [_header(f"{ICONS[Severity.CRITICAL]} {title}"), *_sections([body]), _footer(run)]
+    return Message(text=f"{escape(title)}\n{body}", blocks=blocks)
 
 
 def skipped(run: Run, reason: str) -> Message:

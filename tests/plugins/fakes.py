@@ -22,9 +22,13 @@ class FakeTask:
 
     def __init__(self) -> None:
         self.xcom: dict[str, Any] = {}
+        self.states: dict[str, str] = {}
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.xcom[key] = value
+
+    def get_task_states(self, **_: Any) -> dict[str, dict[str, str]]:
+        return {self.run_id: self.states}
 
 
 @dataclass

@@ -81,6 +81,29 @@ def test_a_check_that_died_is_unknown_and_leaves_a_row(world: World) -> None:
     assert "check_redis ended without a report" in world.slack.posted["1.0"][0].text
 
 
+def test_a_step_that_an_earlier_one_kept_from_beginning_is_no_second_fault(world: World) -> None:
+    here = context()
+    here["ti"].states = {"recover": "upstream_failed"}
+    with pytest.raises(VerdictError, match="1 unknown"):
+        publish(approve_plan=unseen(), recover=None).execute(here)
+    assert "recover" not in world.slack.posted["1.0"][0].text
+    assert "left_a_report" not in [row.check for row in world.evidence.rows]
+
+
+def test_a_step_that_did_not_begin_is_told_where_nothing_says_why(world: World) -> None:
+    here = context()
+    here["ti"].states = {"recover": "upstream_failed"}
+    with pytest.raises(VerdictError, match="recover ended without a report"):
+        publish(approve_plan=HEALTHY, recover=None).execute(here)
+
+
+def test_a_step_that_began_and_died_is_told_beside_the_one_before(world: World) -> None:
+    here = context()
+    here["ti"].states = {"recover": "failed"}
+    with pytest.raises(VerdictError, match="2 unknown"):
+        publish(approve_plan=unseen(), recover=None).execute(here)
+
+
 def test_no_reports_at_all_are_not_green(world: World) -> None:
     with pytest.raises(VerdictError):
         publish().execute(context())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -9,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.standard.exceptions import HITLTimeoutError
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param
+from airflow.sdk.definitions.param import ParamsDict
 
 from include import settings
 from include.errors import ConfigurationError, RefusedError, RunbookError
 from include.findings import Finding, Report, Severity
 from include.looking import blind
+from include.masking import one_line
 from include.ops import gate
 from include.ops.evidence import Evidence
 from include.reporting import pagerduty, slack
@@ -28,15 +31,12 @@ if TYPE_CHECKING:
 
     from include.ops.gate import Stored
 
-REASON = Param(
-    "",
-    type="string",
-    minLength=10,
-    maxLength=500,
-    title="Reason",
-    description="Why you approve or reject it, in at least ten characters; it is kept as evidence.",
-)
+REASON = "approvers_reason"
+"""Not `reason`, which the form of the run has: Airflow fills in what the requester typed under the same name."""
 
+LETTERS = 10
+PAGE = "docs/runbooks/database_recovery.md"
+WIDTH = 90
 
 ONCE: dict[str, Any] = {"retries": 0, "retry_policy": WRITES}
 """A question that is asked again shows its old text, and half an hour becomes one for each try."""
@@ -56,12 +56,15 @@ class ApprovePlanOperator(ApprovalOperator):
     """
 
     template_fields = ("typed_target", "reason")
+    told_by_report = (
+        True  # so the failure callback stays silent: a rejection is no emergency, and one fault is one message
+    )
 
     def __init__(
         self, *, approvers: Sequence[str], item: str, typed_target: str = "", reason: str = "", **kwargs: Any
     ) -> None:
         answer_within = timedelta(seconds=settings.load().gate.answer_within_s)
-        fixed = {"subject": "Approve the plan?", "params": {"reason": REASON}, "defaults": None, "fail_on_reject": True}
+        fixed = {"subject": "Approve the plan?", "defaults": None, "fail_on_reject": True}
         super().__init__(**{**kwargs, **fixed, **ONCE, "response_timeout": answer_within})
         self.execution_timeout = None  # it would end the wait
         self.approvers = tuple(approvers)
@@ -71,26 +74,19 @@ class ApprovePlanOperator(ApprovalOperator):
 
     def execute(self, context: Context) -> Any:
         """Ask, or break the glass."""
-        from airflow.sdk.exceptions import TaskAwaitingInput
-
-        if not runs.acts(context):
+        if not self._told(context, lambda: runs.acts(context)):
             return self._left(context, "only planned: nobody is asked", Severity.INFO)
         stored = self._told(context, lambda: self._asked_for(context))
         if self.typed_target:
             return self._told(context, lambda: self._break_glass(stored, context))
-        try:
-            super().execute(context)
-        except TaskAwaitingInput as waiting:
-            self._say(slack.asked(runs.shown(context["ti"]), stored.plan.text, self._may(stored)), context)
-            # Beside the method to come back to, where nobody but the scheduler writes.
-            raise TaskAwaitingInput(
-                method_name=waiting.method_name, timeout=waiting.timeout, kwargs={"plan_id": stored.id}
-            ) from None
-        raise AssertionError("an approval that did not wait for anybody")
+        return self._wait(stored, context)
 
     def execute_complete(self, context: Context, event: dict[str, Any], plan_id: int = 0) -> Any:
         """Write down who answered; RefusedError if that is no approval."""
+        self.params = ParamsDict(_form())
         return self._told(context, lambda: self._answered(context, event, plan_id))
+
+    # --- asking ---------------------------------------------------------------------------------------------------------
 
     def _asked_for(self, context: Context) -> Stored:
         """Read the plan, and ask for exactly it: after a clear Airflow still shows the question of the try before."""
@@ -101,10 +97,8 @@ class ApprovePlanOperator(ApprovalOperator):
         stored = gate.newest(operations(), runs.op_id(ti.dag_id, ti.run_id))
         if self.typed_target:
             return stored
-        self.subject = f"Approve the {stored.plan.kind} of {stored.plan.target}?"
-        self.body = (
-            f"```\n{stored.plan.text}\n```\nPlan {stored.id}, hash {stored.hash}, asked for by {stored.requester}."
-        )
+        self.subject, self.body = question(stored)
+        self.params = ParamsDict(_form())  # only now: a run's configuration fills in what an operator has at its start
         self.assigned_users = [_user(name) for name in self._may(stored)]
         if self._shown(context["task_instance"].id) != self.body:
             raise RefusedError(
@@ -130,6 +124,30 @@ class ApprovePlanOperator(ApprovalOperator):
         stored: Any = SUPERVISOR_COMMS.send(question)
         return stored.body if stored else None
 
+    def _wait(self, stored: Stored, context: Context) -> Any:
+        from airflow.sdk.exceptions import TaskAwaitingInput
+
+        try:
+            super().execute(context)
+        except TaskAwaitingInput as waiting:
+            self._say(self._news(stored, context), context)
+            # Beside the method to come back to, where nobody but the scheduler writes.
+            raise TaskAwaitingInput(
+                method_name=waiting.method_name, timeout=waiting.timeout, kwargs={"plan_id": stored.id}
+            ) from None
+        raise AssertionError("an approval that did not wait for anybody")
+
+    def _news(self, stored: Stored, context: Context) -> slack.Message:
+        assert self.response_timeout
+        return slack.asked(
+            runs.shown(context["ti"]),
+            stored.plan.text,
+            self._may(stored),
+            requester=stored.requester or "nobody whom Airflow knows",
+            page=self.generate_link_to_ui_from_context(context=context),
+            until=datetime.now(UTC) + self.response_timeout,
+        )
+
     def _may(self, stored: Stored) -> list[str]:
         may = [name for name in self.approvers if name != stored.requester]
         if not may:
@@ -138,13 +156,18 @@ class ApprovePlanOperator(ApprovalOperator):
             )
         return may
 
+    # --- the answer -----------------------------------------------------------------------------------------------------
+
     def _answered(self, context: Context, event: Mapping[str, Any], plan_id: int) -> Any:
         from sre.hooks.operations import approvals
 
         answer = self._answer(context, event)
-        person, reason = answer["responded_by_user"]["id"], str(answer["params_input"].get("reason", ""))
+        person = answer["responded_by_user"]["id"]
+        reason = str(answer["params_input"].get(REASON, "")).strip()
         if answer["chosen_options"] != [self.APPROVE]:
             raise RefusedError(f"{person} rejected plan {plan_id}: {reason or 'no reason given'}; nothing was changed")
+        if person not in self.approvers:
+            raise RefusedError(f"{person} is none of those who may approve plan {plan_id}; nothing was changed")
         gate.approve(approvals(), plan_id, person=person, reason=reason, answered_at=answer["responded_at"])
         return self._left(context, f"{person} approved plan {plan_id}: {reason}", plan=plan_id, person=person)
 
@@ -156,38 +179,45 @@ class ApprovePlanOperator(ApprovalOperator):
             raise RefusedError(
                 f"nobody approved the plan within {within:g} minutes; nothing was changed, trigger the runbook again"
             ) from None
+        except ValueError:  # its form would have refused it, its API took it
+            raise RefusedError(
+                f"the answer is not what the form asks for, a reason of at least {LETTERS} characters; nothing was changed,"
+                " trigger the runbook again"
+            ) from None
         if not answer.get("responded_by_user"):
             raise RefusedError("the plan was approved by no person whom Airflow knows; nothing was changed")
         return answer
 
+    # --- alone at night -------------------------------------------------------------------------------------------------
+
     def _break_glass(self, stored: Stored, context: Context) -> Any:
+        """Tell first: what nobody was told of must not stand in the ops database, where a later try would find it."""
         from sre.hooks.operations import approvals
 
-        if not (person := stored.requester):
-            raise RefusedError("nobody whom Airflow knows triggered this run, so nobody can break the glass")
-        gate.break_glass(
-            approvals(),
-            stored.id,
-            person=person,
-            reason=self.reason,
-            typed_target=self.typed_target,
-            answered_at=datetime.now(UTC),
-        )
+        person = self._alone(stored)
         review = datetime.now(UTC) + timedelta(seconds=settings.load().gate.review_within_s)
         said = (
-            f"{person} broke the glass for plan {stored.id} ({stored.plan.target}): {self.reason};"
+            f"{person} broke the glass for plan {stored.id} ({stored.plan.target}): {one_line(self.reason, 500)};"
             f" review it by {review:%Y-%m-%d %H:%M} UTC"
         )
         self._alarm(said, context)
-        return self._left(
-            context,
-            said,
-            Severity.WARNING,
-            plan=stored.id,
-            person=person,
-            break_glass=True,
-            review_by=review.isoformat(),
-        )
+        typed = {"reason": self.reason, "typed_target": self.typed_target}
+        gate.break_glass(approvals(), stored.id, person=person, answered_at=datetime.now(UTC), **typed)
+        facts = {"plan": stored.id, "person": person, "break_glass": True, "review_by": review.isoformat()}
+        return self._left(context, said, Severity.WARNING, **facts)
+
+    def _alone(self, stored: Stored) -> str:
+        """Return who breaks the glass; RefusedError before anybody is woken if that would not count."""
+        if not stored.requester:
+            raise RefusedError(
+                "nobody whom Airflow knows triggered this run, so nobody can break the glass; nothing was changed"
+            )
+        if self.typed_target != stored.plan.target:
+            raise RefusedError(
+                f"the glass of plan {stored.id} stays whole: the target must be typed as the plan names it,"
+                f" {stored.plan.target}, not {self.typed_target[:100]!r}; nothing was changed, trigger the runbook again"
+            )
+        return stored.requester
 
     def _alarm(self, said: str, context: Context) -> None:
         """Page, and tell the security channel; only one of the two may be down."""
@@ -195,16 +225,17 @@ class ApprovePlanOperator(ApprovalOperator):
 
         ti = context["ti"]
         event = pagerduty.glass(ti.dag_id, ti.run_id, runs.url(ti.dag_id, ti.run_id), said)
+        pager = PagerDutyEventsHook(settings.load().connections.pagerduty_events)
         told = [
-            self._tried(
-                "PagerDuty", lambda: PagerDutyEventsHook(settings.load().connections.pagerduty_events).send(event)
-            ),
-            self._say(slack.skipped(runs.shown(ti), said), context, settings.load().gate.security_channel),
+            self._tried("PagerDuty", lambda: pager.send(event)),
+            self._say(slack.glass(runs.shown(ti), said), context, settings.load().gate.security_channel),
         ]
         if not any(told):
             raise RefusedError(
                 "neither PagerDuty nor Slack took the news that the glass was broken; nothing was changed"
             )
+
+    # --- telling --------------------------------------------------------------------------------------------------------
 
     def _say(self, message: slack.Message, context: Context, channel: str = "") -> bool:
         from sre.hooks.slack import ReportSlackHook
@@ -227,13 +258,22 @@ class ApprovePlanOperator(ApprovalOperator):
         try:
             return deed()
         except RunbookError as error:
-            finding = Finding.unseen(item=self.item, check="approved", subject="plan", blind=blind(error))
+            why = blind(error)
+            finding = Finding(
+                item=self.item,
+                check="approved",
+                subject="approval",
+                severity=Severity.UNKNOWN,
+                summary=why.reason,
+                next_step=PAGE,
+                blind=why,
+            )
             self._leave(context, finding)
             raise
 
     def _left(self, context: Context, said: str, severity: Severity = Severity.OK, **evidence: Any) -> Any:
         finding = Finding(
-            item=self.item, check="approved", subject="plan", severity=severity, summary=said, evidence=evidence
+            item=self.item, check="approved", subject="approval", severity=severity, summary=said, evidence=evidence
         )
         return self._leave(context, finding)
 
@@ -246,6 +286,33 @@ class ApprovePlanOperator(ApprovalOperator):
         row = Evidence.of(finding, source="approval", by=by, observed_at=datetime.now(UTC))
         EvidenceHook(settings.load().connections.evidence).append([row])
         return report.to_json()
+
+
+def question(stored: Stored) -> tuple[str, str]:
+    """Return the headline and the text of the page: the plan, inert whatever somebody typed into it, in lines of one width."""
+    plan = _wrapped(stored.plan.text).replace("`", "'")
+    asked = (
+        f"Plan {stored.id}, asked for by {stored.requester or 'nobody whom Airflow knows'}, hash {stored.hash[:12]}."
+    )
+    return f"Approve the {stored.plan.kind} of {stored.plan.target}?", f"```text\n{plan}\n```\n\n{asked}"
+
+
+def _wrapped(text: str) -> str:
+    wrapper = textwrap.TextWrapper(width=WIDTH, subsequent_indent="   ", break_on_hyphens=False)
+    return "\n".join(line for each in text.splitlines() for line in wrapper.wrap(each))
+
+
+def _form() -> dict[str, Param]:
+    return {
+        REASON: Param(
+            "",
+            type="string",
+            minLength=LETTERS,
+            maxLength=500,
+            title="Your reason",
+            description="Why you approve or reject it, in at least ten characters; it is kept as evidence.",
+        )
+    }
 
 
 def _user(name: str) -> HITLUser:

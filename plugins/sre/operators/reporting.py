@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -93,7 +93,8 @@ class PublishReportOperator(BaseOperator):
         """Tell on every channel, and only then be red."""
         runs.refuse_backfill(context)
         ti = context["ti"]
-        reports = {task_id: read(task_id, value, self.item) for task_id, value in self.reports.items()}
+        left = {task_id: read(task_id, value, self.item) for task_id, value in self.reports.items()}
+        reports = that_began(left, _never_began([name for name in left if self.reports[name] is None], ti))
         for report in reports.values():
             self.log.info("%s", text.render(report))
         problems = self.tell(reports, context, ti)
@@ -223,6 +224,24 @@ def read(task_id: str, value: Mapping[str, Any] | None, item: str) -> Report:
     return Report(
         source=task_id, checked=0, findings=(Finding.unseen(item=item, check=DIED, subject=task_id, blind=why),)
     )
+
+
+def that_began(reports: Mapping[str, Report], never_began: Collection[str]) -> Mapping[str, Report]:
+    """Leave out the steps that an earlier one kept from beginning, as long as that one is told: one fault is one line."""
+    began = {task_id: report for task_id, report in reports.items() if task_id not in never_began}
+    return began if any(report.severity >= Severity.UNKNOWN for report in began.values()) else reports
+
+
+def _never_began(task_ids: list[str], ti: RuntimeTaskInstanceProtocol) -> Collection[str]:
+    """Return which of the tasks did not run because one before them failed."""
+    if not task_ids:
+        return ()
+    try:
+        states = ti.get_task_states(dag_id=ti.dag_id, task_ids=task_ids, run_ids=[ti.run_id])
+    except Exception:  # then each of them is told as a fault, which is the safe side
+        log.warning("whether these began is not known: %s", task_ids, exc_info=True)
+        return ()
+    return {task_id for task_id, state in states.get(ti.run_id, {}).items() if state == "upstream_failed"}
 
 
 def verdict(item: str, reports: list[Report], ended: Sequence[Recorded] = ()) -> Finding:
