@@ -1,0 +1,97 @@
+"""The steps of `hourly_operations_reaper`: what dead operations left, and what recoveries keep for a week."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from include import settings
+from include.errors import RunbookError
+from include.findings import Finding, Report, Severity
+from sre import runs
+from sre.operators.backup import BackupOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from include.recovery.reap import Kept
+
+PAGE = "docs/runbooks/hourly_operations_reaper.md"
+
+
+class ReaperOperator(BackupOperator):
+    """A step of the reaper; that it could not look is no emergency, what it finds may be one."""
+
+    def _failure(self, error: RunbookError) -> Finding:
+        return replace(super()._failure(error), severity=Severity.UNKNOWN, next_step=PAGE)
+
+
+class ReapOperationsOperator(ReaperOperator):
+    """Remove leases that ran out, name operations that stand still, and say when everything is ordered to stop."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(source="operations", item="X-05", failed="reaped", **kwargs)
+
+    def look(self, context: Context) -> Report:
+        """Look into the ops database alone."""
+        from include.ops import standing
+        from sre.hooks.operations import operations
+
+        runs.refuse_backfill(context)
+        ops = operations()
+        gone, still, stopped = standing.reap_leases(ops), standing.standing(ops), ops.ask("stopped")
+        return Report(source=self.source, checked=1, findings=tuple(self._said(gone, still, stopped)))
+
+    def _said(self, gone: Any, still: Any, stopped: str | None) -> Iterator[Finding]:
+        said = "; ".join(f"{each.mode} of {each.resource} by {each.holder}" for each in gone)
+        yield self.found(
+            "X-05",
+            self.failed,
+            f"{len(gone)} leases had run out and were removed: {said}" if gone else "no lease had run out",
+            Severity.INFO if gone else Severity.OK,
+            leases=[{**asdict(each), "expired_at": each.expired_at.isoformat()} for each in gone],
+        )
+        for each in still:
+            yield Finding(
+                item="X-05",
+                check="stands_still",
+                subject=f"operation/{each.op_id}",
+                severity=Severity.CRITICAL,
+                summary=str(each),
+                next_step=f"clear its task to go on, or python -m include.recovery rollback {each.op_id}; {PAGE}",
+            )
+        if stopped:
+            summary = f"nothing that changes production runs, by order: {stopped}"
+            yield replace(self.found("X-05", "stop_order", summary, Severity.WARNING), next_step="make go lifts it")
+
+
+class ReapRecoveriesOperator(ReaperOperator):
+    """Shut a window that was left open, and drop what a recovery kept once it is a week old and a good backup was taken since."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(source="recoveries", item="X-02", failed="kept", **kwargs)
+
+    def look(self, context: Context) -> Report:
+        """Look, and drop unless the run is only to show."""
+        from include.backups import catalogue
+        from include.recovery import reap
+        from sre.hooks.operations import operations
+        from sre.hooks.recovery import access
+
+        runs.refuse_backfill(context)
+        doors, limits = access(), settings.load().restore
+        shut = reap.shut_forgotten_window(doors, operations())
+        found = catalogue.look(doors.restorer.store, self.limits.database)
+        old = reap.kept(doors.restorer.reader, self.limits.database, limits, found)
+        dropped = reap.drop(doors, self.limits.database, old, limits) if runs.acts(context) else []
+        return Report(source=self.source, checked=1, findings=tuple(self._said(shut, old, dropped)))
+
+    def _said(self, shut: Any, old: Sequence[Kept], dropped: list[str]) -> Iterator[Finding]:
+        if shut:
+            said = (
+                f"ops_restore could have logged in until {shut:%H:%M} UTC though no recovery runs: its window was shut"
+            )
+            yield self.found("X-02", "window", said, Severity.WARNING)
+        told = "; ".join(map(str, old)) or "no recovery keeps a database"
+        yield self.found("X-02", self.failed, told, n=len(old), dropped=dropped)
