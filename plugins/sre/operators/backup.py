@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from include import settings
 from include.errors import RefusedError, RunbookError, VerificationError
 from include.findings import Finding, Report, Severity
 from include.looking import blind
+from include.ops.leases import Mode
 from include.settings import BackupLimits
 from sre import runs
 from sre.operators.base import CheckOperator
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
     from include.backups.take import Request
+    from include.ops.leases import Lease
 
 
 def evidence_of(report: Mapping[str, Any] | None, check: str) -> Mapping[str, Any]:
@@ -57,6 +60,12 @@ class BackupOperator(CheckOperator):
             return Report(source=self.source, checked=1, findings=(self._failure(error),))
         finally:
             self.at_work = False
+
+    def leased(self, context: Context, mode: Mode) -> AbstractContextManager[Lease]:
+        """Hold the database against what excludes this step; RefusedError if that does not end in time."""
+        from sre.hooks.operations import leased
+
+        return leased(context["ti"], self.subject, mode, wait_s=self.limits.lease_wait_s)
 
     def on_kill(self) -> None:
         """End the step when somebody marks or clears the task: Airflow only says so, and would let us go on until it kills us."""
@@ -127,7 +136,9 @@ class TakeBackupOperator(BackupOperator):
 
         runs.refuse_backfill(context)
         writer = backups.store(settings.load().connections.backup_writer)
-        taken = Taker(login=backups.source(), store=writer, limits=self.limits).take(self._request(context["ti"]))
+        taker = Taker(login=backups.source(), store=writer, limits=self.limits)
+        with self.leased(context, Mode.BACKUP):
+            taken = taker.take(self._request(context["ti"]))
         return Report(source=self.source, checked=1, findings=tuple(self._said(taken)))
 
     def _request(self, ti: RuntimeTaskInstanceProtocol) -> Request:
@@ -195,7 +206,8 @@ class ProveBackupOperator(BackupOperator):
         if not taken:
             raise RefusedError("the report of the take names no backup: trigger the runbook again")
         usual = catalogue.look(prover.store, self.limits.database).newest_good
-        proof = prover.prove(taken["key"], sha256=taken["manifest"], usual=usual)
+        with self.leased(context, Mode.VERIFY):
+            proof = prover.prove(taken["key"], sha256=taken["manifest"], usual=usual)
         return Report(source=self.source, checked=1, findings=tuple(self._said(proof)))
 
     def _said(self, proof: Any) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from include import settings
 from include.errors import RunbookError, VerificationError
 from include.findings import Finding, Report, Severity
+from include.ops.leases import Mode
 from include.settings import BackupLimits, RetentionLimits
 from sre import runs
 from sre.operators.backup import BackupOperator, SweepBackupsOperator
@@ -103,9 +104,8 @@ class ActingOperator(RetentionOperator):
         acts = runs.acts(context)
         plan = decide(self.observe(context), self.retention)
         if acts and not plan.frozen:
-            return self.act(
-                plan
-            )  # the operation lease goes round this line, and round nothing else: what is above only reads
+            with self.leased(context, Mode.RETENTION):
+                return self.act(plan)
         self.skipped = plan.frozen or f"dry run: {self.would(plan)}"
         found = self.found("B-06", self.failed, self.skipped, Severity.INFO)
         return Report(source=self.source, checked=1, findings=(found,))

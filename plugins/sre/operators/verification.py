@@ -9,6 +9,7 @@ from include import settings
 from include.errors import RunbookError
 from include.findings import Finding, Report
 from include.looking import blind
+from include.ops.leases import Mode
 from include.settings import BackupLimits
 from sre import runs
 from sre.operators.backup import BackupOperator
@@ -96,6 +97,7 @@ class RestoreRandomBackupOperator(VerificationOperator):
         prover = backups.prover(self.limits)
         found = standing.look(prover.store, self.limits.database, self.now())
         began = context["dag_run"].start_date or self.now()
-        outcome = again.restore_one(prover, found, run_id=context["ti"].run_id, began=began)
+        with self.leased(context, Mode.VERIFY):
+            outcome = again.restore_one(prover, found, run_id=context["ti"].run_id, began=began)
         findings = tuple(judge_restore(outcome, self.limits, self.now()))
         return Report(source=self.source, checked=outcome.candidates or 1, findings=findings)
