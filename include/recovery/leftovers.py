@@ -124,12 +124,15 @@ def tidy(client: Redis, limits: RecoveryLimits, known: Known, *, op_id: str, bef
 
 
 def put_back(client: Redis, limits: RecoveryLimits, *, op_id: str, before: Before = nothing) -> Tidied:
-    """Bring back what `tidy` set aside, for the database that was swapped back; the application must be stopped."""
+    """Bring back what `tidy` set aside, for the database that was swapped back; the application must be stopped.
+
+    Caches go once more: what the application put there meanwhile is of the database that was swapped away.
+    """
     _refuse_bytes(client)
     parked = sum(explained(lambda queue=queue: _unpark(client, queue, op_id, before)) for queue in limits.queues)  # type: ignore[misc]
     aside = tuple(f"{prefix(op_id)}{name}" for name in limits.sessions)
     sessions = explained(lambda: _rename(client, aside, prefix(op_id), "", before))
-    return Tidied(parked=parked, sessions=sessions)
+    return Tidied(parked=parked, sessions=sessions, caches=explained(lambda: _unlink(client, limits.caches, before)))
 
 
 def drop(client: Redis, limits: RecoveryLimits, *, op_id: str, before: Before = nothing) -> int:

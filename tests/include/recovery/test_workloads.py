@@ -163,10 +163,18 @@ def test_bug_25_the_account_may_change_the_named_writers_and_nothing_else() -> N
 
 @pytest.fixture(scope="module")
 def built(site: Site) -> Iterator[Village]:
-    refuse_foreign_namespace(admin(site), home.NAME)
     village = Village(admin(site))
+    eventually(lambda: not _goes(village), within_s=60)
+    refuse_foreign_namespace(admin(site), home.NAME)
     yield village
+    village.let_go()
     village.api.call("DELETE", f"/api/v1/namespaces/{home.NAME}")
+
+
+def _goes(village: Village) -> bool:
+    """Whether an earlier session's namespace is still on its way out."""
+    found = village.api.read(f"/api/v1/namespaces/{home.NAME}")
+    return found is not None and "deletionTimestamp" in found["metadata"]
 
 
 @pytest.fixture

@@ -133,9 +133,7 @@ class Village:
             for it in self._list(kind):
                 if not it["metadata"].get("ownerReferences") and f"{kind}/{it['metadata']['name']}" not in SUBJECTS:
                     self.delete(f"{kind}/{it['metadata']['name']}")
-        for pod in self.pods():
-            if pod["metadata"].get("finalizers"):
-                self.patch(f"pod/{pod['metadata']['name']}", {"metadata": {"finalizers": None}})
+        self.let_go()
         for subject in ("horizontalpodautoscaler/front", "cronjob/report"):
             with suppress(ApiException):
                 self.delete(subject)
@@ -146,6 +144,12 @@ class Village:
         self.api.apply(cron_job("report"), force=True)
         eventually(lambda: all(self.ready(name) == count for name, count in COUNTS.items()))
         eventually(lambda: len(self.pods()) == sum(COUNTS.values()))
+
+    def let_go(self) -> None:
+        """Take away what holds pods back; a namespace with such a pod would never go."""
+        for pod in self.pods():
+            if pod["metadata"].get("finalizers"):
+                self.patch(f"pod/{pod['metadata']['name']}", {"metadata": {"finalizers": None}})
 
     def ready(self, name: str) -> int:
         """Return how many replicas of a deployment are ready."""
