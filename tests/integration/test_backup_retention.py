@@ -116,7 +116,7 @@ def test_b_06_a_run_by_hand_shows_every_key_with_its_reason_and_changes_nothing(
     assert [key for key in scene.mine if key not in log] == []
 
 
-def test_b_06_bug_02_bug_07_told_to_act_it_marks_and_deletes_exactly_what_it_had_shown_and_nothing_twice(
+def test_b_06_bug_02_bug_04_told_to_act_it_deletes_exactly_what_it_had_shown_and_ends_green(
     airflow: Airflow, front: Storefront, scene: Scene
 ) -> None:
     before = scene.here.snapshot()
@@ -141,7 +141,7 @@ def test_b_06_bug_02_bug_07_told_to_act_it_marks_and_deletes_exactly_what_it_had
     assert changes(front) == []
 
 
-def test_bug_06_when_the_newest_backup_is_bad_it_does_nothing_and_says_so(
+def test_bug_06_bug_08_when_the_newest_backup_is_bad_it_deletes_nothing_and_says_so(
     airflow: Airflow, front: Storefront, scene: Scene
 ) -> None:
     bad = scene.here.backup(-0.0068, Verdict.BAD)

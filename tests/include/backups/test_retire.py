@@ -164,7 +164,9 @@ def test_bug_03_what_is_none_of_ours_is_named_and_untouched(here: Aged) -> None:
         here.put(key, b"x")
         here.age(key, days_ago(400))
     week = here.week()
-    assert sorted(here.observe().foreign) == sorted(foreign)
+    observed = here.observe()
+    assert sorted(observed.foreign) == sorted(foreign)
+    assert all(keys.parse(seen.key) for seen in observed.backups)
     assert len(run(here).gone) == 1
     assert {each.key for each in here.versions()} - {key + name for key in week for name in NAMES} == set(foreign)
     assert here.root.head_object(Bucket=s3.BUCKET, Key=elsewhere)["ContentLength"] == 1
@@ -221,7 +223,7 @@ def lock(here: Aged, key: str, seconds: int) -> datetime:
 
 
 @pytest.mark.parametrize("after", range(5))
-def test_bug_04_a_deletion_that_is_killed_leaves_no_backup_or_a_whole_one_and_the_next_run_ends_it(
+def test_a_deletion_that_is_killed_leaves_no_backup_or_a_whole_one_and_the_next_run_ends_it(
     here: Aged, after: int
 ) -> None:
     old, week = here.marked(), here.week()
@@ -401,7 +403,7 @@ def test_tags_that_somebody_else_writes_meanwhile_are_found_out(here: Aged) -> N
         retire.mark(Racing(store.client, store.bucket, who="x"), seen, datetime.now(UTC))
 
 
-def test_bug_07_more_than_a_run_may_delete_goes_in_several_runs_oldest_first(here: Aged) -> None:
+def test_more_than_a_run_may_delete_goes_in_several_runs_oldest_first(here: Aged) -> None:
     old = [here.marked(60 - number) for number in range(7)]
     week = here.week()
     assert run(here).gone == old[:5]

@@ -181,9 +181,9 @@ def test_whatever_is_odd_about_the_day_stops_all_of_it(changed: dict[str, Any], 
 
 @pytest.mark.parametrize("clock", ["ours", "store"])
 def test_of_clocks_that_are_a_minute_apart_the_earlier_one_says_how_old_a_backup_is(clock: str) -> None:
-    one = replace(seen(30), stored_at=NOW - 30 * DAY)
-    assert of(one, **{clock: NOW + 60 * SECOND})[0] is Deed.KEEP
-    assert of(replace(one, stored_at=NOW - 30 * DAY - SECOND), **{clock: NOW + 60 * SECOND})[0] is Deed.MARK
+    one, clocks = replace(seen(30), stored_at=NOW - 30 * DAY), {clock: NOW + 60 * SECOND}
+    assert of(one, None, LIMITS, **clocks)[0] is Deed.KEEP
+    assert of(replace(one, stored_at=NOW - 30 * DAY - SECOND), None, LIMITS, **clocks)[0] is Deed.MARK
 
 
 def test_what_is_none_of_ours_does_not_stop_it() -> None:
