@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -41,7 +42,11 @@ def test_what_could_not_be_seen_is_unknown_and_says_why() -> None:
 def test_a_report_survives_the_way_through_json() -> None:
     blind = Blind(error="TransientError", reason="no answer", transient=True)
     unseen = Finding.unseen(item="H-08", check="login", subject="postgres", blind=blind)
-    report = Report(source="s", checked=2, findings=(finding(Severity.CRITICAL), unseen))
+    cell = replace(finding(Severity.OK), in_table=True)
+    report = Report(
+        source="s", checked=2, findings=(finding(Severity.CRITICAL), unseen, cell), table=("day  a", "mon  b")
+    )
+    assert report.told == report.findings[:2]
     assert Report.from_json(json.loads(json.dumps(report.to_json()))) == report
 
 

@@ -114,6 +114,39 @@ def test_the_thread_tells_what_is_wrong_in_full_and_what_is_well_in_a_line_for_e
     ]
 
 
+def in_a_table(*lines: str) -> Report:
+    cells = [finding("mon/a", Severity.WARNING, in_table=True), finding("tue/a", in_table=True)]
+    return replace(report(*cells, finding("b", Severity.CRITICAL), finding("c")), table=lines)
+
+
+def test_a_table_stands_in_the_thread_as_it_is_and_what_is_in_it_is_not_told_once_more() -> None:
+    message = slack.render(RUN, [in_a_table("day  a", "mon  BAD")], Changes())
+    (reply,) = message.replies
+    assert reply.blocks[0]["text"]["text"].splitlines() == [
+        "*kubernetes*: CRITICAL, 4 looked at",
+        "```",
+        "day  a",
+        "mon  BAD",
+        "```",
+        ":red_circle: CRITICAL b: 4 of 6 ready [H-05]",
+        ":large_green_circle: H-05 c: 4 of 6 ready",
+    ]
+    assert message.text.splitlines()[:2] == [
+        "Daily health check: CRITICAL (1 critical)",
+        ":red_circle: b: 4 of 6 ready [H-05]",
+    ]
+    assert "Healthy: 1 check" in message.text
+
+
+def test_a_table_of_any_text_stays_a_table_within_slacks_limits() -> None:
+    (reply, *_) = slack.render(RUN, [in_a_table("<@here> ```", *("x" * 100 for _ in range(50)))], Changes()).replies
+    whole = [block["text"]["text"] for block in reply.blocks]
+    assert all(len(text) <= slack.SECTION for text in whole)
+    (table,) = [text for text in whole if "xxx" in text]
+    assert table.count("```") == 2
+    assert "&lt;@here&gt; '''" in table
+
+
 def test_lateness_and_undelivered_channels_are_said() -> None:
     run = replace(RUN, late_s=5700, notes=("PagerDuty says 503: later",))
     lines = slack.render(run, [report(finding())], Changes()).text.splitlines()

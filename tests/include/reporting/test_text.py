@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -16,6 +17,16 @@ def test_a_report_is_the_verdict_then_every_finding_worst_first() -> None:
         "kubernetes: WARNING, 2 looked at",
         "  WARNING b: 4 of 6 ready [H-05] → wait",
         "  OK a: 4 of 6 ready [H-05]",
+    ]
+
+
+def test_a_table_stands_before_the_findings_and_what_is_in_it_is_not_told_once_more() -> None:
+    whole = replace(report(finding("a", in_table=True), finding("b")), table=("day  a", "mon  GOOD"))
+    assert text.render(whole).splitlines() == [
+        "kubernetes: OK, 2 looked at",
+        "  day  a",
+        "  mon  GOOD",
+        "  OK b: 4 of 6 ready [H-05]",
     ]
 
 
