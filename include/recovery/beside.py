@@ -26,7 +26,7 @@ from include.backups.manifest import Manifest
 from include.backups.opening import Opener
 from include.backups.programs import Programs
 from include.backups.store import Store
-from include.errors import ConfigurationError, RefusedError, VerificationError
+from include.errors import ConfigurationError, RefusedError, RunbookError, VerificationError
 from include.recovery import contents, databases, properties
 from include.recovery.databases import Database, Databases, Mark, let_in, look, set_mark
 from include.recovery.preflight import Preflight, foresee
@@ -94,6 +94,7 @@ class Restorer:
         """
         called, actor = databases.names(self.backup.database, op_id), str(self.login.parameters["user"])
         with self.reader.session("recovery plan") as session:
+            _refuse_unknown(session, actor, self.login.name)
             seen = look(session, called, op_id, actor)
             facts, factor = opened.manifest.facts, self.limits.room_factor
             ahead = foresee(session, seen, facts, opened.fingerprint, room_factor=factor, actor=actor)
@@ -181,7 +182,7 @@ class Restorer:
             properties.apply(session, name, {**like, "settings": [], "role_settings": [], "connection_limit": -1})
             yield
         except BaseException:
-            self._drop(session, name)
+            self._drop(name)
             raise
 
     def _create(self, session: Session, name: str, like: Mapping[str, Any], born: int) -> None:
@@ -194,10 +195,12 @@ class Restorer:
                 f" encoding {like['encoding']} and locale {like['collate']} (deploy/postgres/orchestrator_template.sql)"
             ) from None
 
-    def _drop(self, session: Session, name: str) -> None:
+    def _drop(self, name: str) -> None:
+        """Drop it from a session of its own: the first may have ended with what went wrong."""
         try:
-            restoring.drop(session, name)
-        except Exception as error:  # noqa: BLE001 - the first error is the one to tell; the next try drops it
+            with self.login.session("recovery drop") as session:
+                restoring.drop(session, name)
+        except RunbookError as error:  # the first error is the one to tell
             log.warning("%s is left, and the next try drops it: %s", name, error)
 
     def _fill(self, name: str, wanted: Fingerprint, archive: Path, clock: Clock) -> None:
@@ -258,6 +261,14 @@ class Clock:
         self._at = now
 
 
+def _refuse_unknown(session: Session, actor: str, where: str) -> None:
+    if not session.execute("select from pg_roles where rolname = %s", [actor]).rowcount:
+        raise ConfigurationError(
+            f"the login that restores ({where}) is of role {actor}, which the server of the running database does not have: nothing"
+            " was made; correct the Connection, or run deploy/postgres/orchestrator_roles.sql"
+        )
+
+
 def _refuse(seen: Databases) -> Database:
     databases.refuse_foreign(seen)
     if seen.is_swapped or seen.before:
@@ -292,7 +303,7 @@ def _compared(session: Session, seen: Databases, mark: Mark, clock: Clock, lacki
     """Close its doors, so that what was compared stays as it was compared, and write that down."""
     let_in(session, seen.names.restore, allowed=False)
     found = {"state": "compared", "at": look(session, seen.names, seen.op_id).now}
-    whole = mark.model_copy(update={**found, "seconds": clock.laps, "lacking": lacking})
+    whole = mark.model_copy(update={**found, "seconds": clock.laps, "lacking": tuple(lacking)})
     set_mark(session, seen.names.restore, whole)
     log.info("%s is restored and equal: %s", seen.names.restore, clock.laps)
     return whole

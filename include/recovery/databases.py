@@ -93,7 +93,7 @@ class Mark(BaseModel):
     fingerprint: str = ""
     comment: str | None = None
     seconds: Mapping[str, float] = {}
-    lacking: Sequence[str] = ()
+    lacking: tuple[str, ...] = ()
     replaced_by: Mark | None = None
 
     @classmethod

@@ -97,18 +97,20 @@ def open_doors(login: Login, database: str, *, was_open: bool = True) -> None:
 def empty(session: Open, database: str, deadline_s: float, keep: Collection[int] = ()) -> tuple[int, float]:
     """End all sessions of a closed database; return how many, and the seconds it took."""
     began, seen_empty, ended = time.monotonic(), 0, set[int]()
-    while seen_empty < LOOKS_EMPTY:
+    while True:
         there = [each for each in inside(session, database) if each.pid not in keep]
         ended |= {each.pid for each in there}
         seen_empty = 0 if there else seen_empty + 1
-        _end(session, there)
+        if seen_empty == LOOKS_EMPTY:
+            return len(ended), time.monotonic() - began
+        end(session, there)
         if there and time.monotonic() - began > deadline_s:
             raise _stayed(database, there, deadline_s)
         time.sleep(1 / LOOKS_PER_S)
-    return len(ended), time.monotonic() - began
 
 
-def _end(session: Open, there: Sequence[Session]) -> None:
+def end(session: Open, there: Sequence[Session]) -> None:
+    """Tell those who are no superusers to go, and do not wait for it."""
     mortal = [each.pid for each in there if not each.is_superuser]
     session.execute("select pg_terminate_backend(pid) from unnest(%s::int[]) as pid", [mortal])
 

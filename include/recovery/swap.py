@@ -20,7 +20,7 @@ from include.backups.login import Login
 from include.errors import RefusedError, TransientError, VerificationError
 from include.recovery import databases
 from include.recovery.databases import Database, Databases, Mark, comment, let_in, look, set_mark
-from include.recovery.doors import empty, inside
+from include.recovery.doors import end, inside
 from include.settings import RestoreLimits
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _exchange(login: Login, aim: Aim, limits: RestoreLimits) -> Databases:
     until = time.monotonic() + limits.swap_deadline_s
     while True:
         try:
-            return _once(login, aim, limits)
+            return _once(login, aim)
         except TransientError as error:
             if time.monotonic() > until:
                 raise TransientError(
@@ -118,12 +118,12 @@ def _exchange(login: Login, aim: Aim, limits: RestoreLimits) -> Databases:
             time.sleep(PAUSE_S)
 
 
-def _once(login: Login, aim: Aim, limits: RestoreLimits) -> Databases:
+def _once(login: Login, aim: Aim) -> Databases:
     with login.session("recovery swap", lock_timeout=LOCK_TIMEOUT) as session:
         seen = look(session, databases.names(aim.database, aim.op_id), aim.op_id)
         if aim.is_done(seen):
             return seen
-        _clear(session, seen, limits)
+        _clear(session, seen)
         try:
             with session.transaction():
                 aim.deed(session, seen)
@@ -132,14 +132,14 @@ def _once(login: Login, aim: Aim, limits: RestoreLimits) -> Databases:
     return _verified(login, aim)
 
 
-def _clear(session: Session, seen: Databases, limits: RestoreLimits) -> None:
+def _clear(session: Session, seen: Databases) -> None:
     databases.refuse_foreign(seen)
     if databases.changeable(seen).allow_connections:
         raise RefusedError(
             f"the doors of {seen.names.database} are open: nothing was renamed; close them first (close_doors)"
         )
     for name in (each.name for each in (seen.running, seen.restore, seen.before) if each):
-        empty(session, name, limits.sessions_deadline_s)
+        end(session, inside(session, name))  # of ours, late ones; a rename waits five seconds for them to go
 
 
 def _verified(login: Login, aim: Aim) -> Databases:
