@@ -21,6 +21,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--proof-full", action="store_true", help="run the proofs with their full N and write docs/proof")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let two processes share the work (`-n 2 --dist loadgroup`), each with a platform of its own: one of them with Airflow."""
+    for item in items:
+        airflow = "airflow_site" in getattr(item, "fixturenames", ()) or "tests/integration/" in item.nodeid
+        item.add_marker(pytest.mark.xdist_group("airflow" if airflow else "platform"))
+
+
 bypass_proxies()
 
 
