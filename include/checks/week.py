@@ -313,38 +313,36 @@ def _equal(outcome: Outcome, proof: Proof, limits: BackupLimits, now: datetime) 
 
     backup = proof.backup
     assert backup.manifest  # it was proved
-    first = backup.mark.rto_s if backup.mark else 0.0
-    age = text.span((now - backup.at).total_seconds())
+    facts = backup.manifest.facts
     others = f" ({outcome.sealed_otherwise} more are sealed to other keys)" if outcome.sealed_otherwise else ""
-    which = f"that of {backup.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC, {age} old"
-    yield _restored(
-        limits,
-        "restored",
-        Severity.OK,
-        f"drawn from {outcome.candidates} older good backups{others}, {which}: {told(proof)}",
-        key=backup.key,
-        value=round(proof.restore_s, 2),
-        unit="s",
-        n=backup.manifest.facts.rows,
-        rows=backup.manifest.facts.rows,
-        tables=backup.manifest.facts.tables,
-        equal=True,
-        fetch_s=round(proof.fetch_s, 2),
-        indexes_checked=proof.indexes,
-        scratch_database=proof.restored_into,
-    )
+    which = f"{backup.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC, {text.span((now - backup.at).total_seconds())} old"
+    said = f"drawn from {outcome.candidates} older good backups{others}, that of {which}: {told(proof)}"
+    counted: dict[str, Any] = {
+        "n": facts.rows,
+        "rows": facts.rows,
+        "tables": facts.tables,
+        "indexes_checked": proof.indexes,
+    }
+    timed: dict[str, Any] = {"value": round(proof.restore_s, 2), "unit": "s", "fetch_s": round(proof.fetch_s, 2)}
+    where: dict[str, Any] = {"key": backup.key, "scratch_database": proof.restored_into, "equal": True}
+    yield _restored(limits, "restored", Severity.OK, said, **counted, **timed, **where)
+    yield _recovery(proof, limits)
+
+
+def _recovery(proof: Proof, limits: BackupLimits) -> Finding:
+    """How long a recovery from it takes, against the target and the day when it was new."""
     slow = proof.rto_s > limits.rto_target_s
-    yield _restored(
-        limits,
-        "rto",
-        Severity.WARNING if slow else Severity.OK,
-        f"a recovery from it takes {proof.rto_s:.0f} s (target {limits.rto_target_s:.0f} s; {first:.0f} s when it was new)",
-        "docs/runbooks/daily_database_backup.md, section RTO and RPO" if slow else "",
-        value=round(proof.rto_s, 2),
-        unit="s",
-        threshold=limits.rto_target_s,
-        first_rto_s=first,
-    )
+    severity = Severity.WARNING if slow else Severity.OK
+    first_s = proof.backup.mark.rto_s if proof.backup.mark else 0.0
+    said = f"a recovery from it takes {proof.rto_s:.0f} s (target {limits.rto_target_s:.0f} s; {first_s:.0f} s when it was new)"
+    next_step = "docs/runbooks/daily_database_backup.md, section RTO and RPO" if slow else ""
+    timed: dict[str, Any] = {
+        "value": round(proof.rto_s, 2),
+        "unit": "s",
+        "threshold": limits.rto_target_s,
+        "first_rto_s": first_s,
+    }
+    return _restored(limits, "rto", severity, said, next_step, **timed)
 
 
 def _of(
