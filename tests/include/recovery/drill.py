@@ -32,6 +32,7 @@ from include.ops.journal import Journal
 from include.ops.leases import Lease
 from include.recovery import by_file, operation, window, workloads
 from include.recovery.by_file import Connections
+from include.recovery.databases import Mark
 from include.recovery.request import Recovery, Request
 from include.recovery.workloads import Recorded
 from include.settings import Settings
@@ -129,6 +130,13 @@ class Drill:
         query = "select datname, oid::int8 from pg_database where datname ~ '^orchestrator(_restore_|_before_|$)'"
         with connect(self.site, database="postgres") as server:
             return dict(server.execute(query).fetchall())
+
+    def half_made(self) -> list[str]:
+        """Return databases that a recovery began and left; one that was in use and swapped back stays on purpose."""
+        query = "select datname, shobj_description(oid, 'pg_database') from pg_database where datname like 'orchestrator_restore_%'"
+        with connect(self.site, database="postgres") as server:
+            found = server.execute(query).fetchall()
+        return [name for name, comment in found if getattr(Mark.read(comment), "state", "") != "returned"]
 
     def lets_in(self) -> bool:
         """Whether the application can log in."""
