@@ -176,15 +176,17 @@ def _notes(tags: Mapping[str, str]) -> Iterator[str]:
         yield f"marked to go {tags[MARK][:10]}"
 
 
-def retire(reaper: Store, plan: Plan) -> Retired:
+def retire(reaper: Store, plan: Plan, guard: Callable[[], None] = lambda: None) -> Retired:
     """Delete what the plan says, oldest first; an error ends it, and says what was deleted before.
 
     :param reaper: may list, read tags and locks, and delete versions; nothing else.
+    :param guard: asked before each backup; a RefusedError of it leaves that one.
     """
     gone: list[Seen] = []
     left: dict[str, str] = {}
     for seen in plan.of(Deed.DELETE):
         try:
+            guard()
             delete(reaper, seen, plan.at)
         except RefusedError as error:
             left[seen.key] = str(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,12 @@ class RetentionOperator(BackupOperator):
 
         observer = Observer(store=verifier(), database=self.limits.database, limits=self.retention, in_use={})
         return observer.look(good_since(context))
+
+    def decided(self, context: Context) -> Plan:
+        """Look, and decide."""
+        from include.plans.retention import decide
+
+        return decide(self.observe(context), self.retention)
 
     def _failure(self, error: RunbookError) -> Finding:
         severity = Severity.CRITICAL if isinstance(error, VerificationError) else Severity.UNKNOWN
@@ -98,16 +104,19 @@ class ActingOperator(RetentionOperator):
 
     def look(self, context: Context) -> Report:
         """Decide anew, and act on that."""
-        from include.plans.retention import decide
-
         runs.refuse_backfill(context)
-        acts = runs.acts(context)
-        plan = decide(self.observe(context), self.retention)
-        if acts and not plan.frozen:
-            with self.leased(context, Mode.RETENTION):
-                return self.act(plan)
-        self.skipped = plan.frozen or f"dry run: {self.would(plan)}"
-        found = self.found("B-06", self.failed, self.skipped, Severity.INFO)
+        if not runs.acts(context):
+            plan = self.decided(context)
+            return self._rests(plan.frozen or f"dry run: {self.would(plan)}")
+        with self.leased(
+            context, Mode.RETENTION
+        ) as lease:  # decided under the lease: whoever was waited for changed the bucket
+            plan = self.decided(context)
+            return self._rests(plan.frozen) if plan.frozen else self.act(plan, lease.guard)
+
+    def _rests(self, why: str) -> Report:
+        self.skipped = why
+        found = self.found("B-06", self.failed, why, Severity.INFO)
         return Report(source=self.source, checked=1, findings=(found,))
 
     @abstractmethod
@@ -115,8 +124,11 @@ class ActingOperator(RetentionOperator):
         """Say what `act` would do."""
 
     @abstractmethod
-    def act(self, plan: Plan) -> Report:
-        """Do it, and say what was done."""
+    def act(self, plan: Plan, guard: Callable[[], None]) -> Report:
+        """Do it, and say what was done.
+
+        :param guard: asked before each effect; raises when the lease is lost or operations are stopped.
+        """
 
 
 class MarkBackupsOperator(ActingOperator):
@@ -131,15 +143,17 @@ class MarkBackupsOperator(ActingOperator):
 
         return f"{len(plan.of(Deed.MARK))} would be marked and {len(plan.of(Deed.UNMARK))} unmarked"
 
-    def act(self, plan: Plan) -> Report:
+    def act(self, plan: Plan, guard: Callable[[], None]) -> Report:
         """Write beside the manifests, as the verifier."""
         from include.backups import retire
         from include.plans.retention import Deed
 
         store, marks, unmarks = verifier(), plan.of(Deed.MARK), plan.of(Deed.UNMARK)
         for seen in marks:
+            guard()
             retire.mark(store, seen, plan.at)
         for seen in unmarks:
+            guard()
             retire.unmark(store, seen)
         days, marked, unmarked = self.retention.grace_days, [each.key for each in marks], [each.key for each in unmarks]
         said = f"{len(marks)} marked to go in {days} d{listed(marked)}, {len(unmarks)} unmarked{listed(unmarked)}"
@@ -163,12 +177,12 @@ class DeleteMarkedOperator(ActingOperator):
         going = [seen.key for seen in plan.of(Deed.DELETE)]
         return f"{len(going)} would be deleted{listed(going)}"
 
-    def act(self, plan: Plan) -> Report:
+    def act(self, plan: Plan, guard: Callable[[], None]) -> Report:
         """Delete, as the reaper."""
         from include.backups import retire
         from include.backups.moving import size
 
-        retired = retire.retire(reaper(), plan)
+        retired = retire.retire(reaper(), plan, guard)
         left = [*retired.left.values()]
         good = plan.remaining_good_without(retired.gone)
         said = f"{len(retired.gone)} deleted, {size(retired.freed_bytes)} freed{listed(retired.gone)}; {good} good ones remain"

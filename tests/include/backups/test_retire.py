@@ -351,6 +351,20 @@ def test_whoever_lacks_a_right_deletes_nothing_and_says_what_it_lacks(here: Aged
     assert here.snapshot() == before
 
 
+def test_who_lost_the_lease_in_the_middle_deletes_nothing_more(here: Aged, reaper: Store) -> None:
+    first, second, third = (here.marked(age) for age in (50, 49, 48))
+    here.week()
+    asked: list[int] = []
+
+    def guard() -> None:
+        asked.append(1)
+        if len(asked) > 1:
+            raise RefusedError("the lease is lost")
+
+    retired = retire.retire(reaper, here.plan(), guard)
+    assert (retired.gone, retired.left) == ([first], dict.fromkeys([second, third], "the lease is lost"))
+
+
 def test_an_error_in_the_middle_ends_it_and_says_what_was_deleted_before(here: Aged, reaper: Store) -> None:
     _, second, third = (here.marked(age) for age in (50, 49, 48))
     week = here.week()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from include.backups.retire import MARK
 from include.errors import ConfigurationError, PermanentError, RefusedError, TransientError, VerificationError
 from include.findings import Report, Severity
 from include.settings import BackupLimits, RetentionLimits
+from sandbox.connections import all_of
 from sandbox.site import Site
 from sre.operators.backup import SweepBackupsOperator
 from sre.operators.retention import (
@@ -52,6 +54,8 @@ def front(site: Site) -> Iterator[Storefront]:
 def here(site: Site, front: Storefront, monkeypatch: pytest.MonkeyPatch) -> Aged:
     """A bucket where one may be deleted and one marked; the steps reach it through the storefront."""
     here = Aged(site)
+    operations = settings.load().connections.operations
+    monkeypatch.setenv(f"AIRFLOW_CONN_{operations.upper()}", json.dumps(all_of(site)[operations]))
     users = {f"orchestrator_s3_{user}": user for user in ("backup_verifier", "backup_reaper")}
     monkeypatch.setattr("sre.hooks.backups.store", lambda conn_id: here.world.store(users[conn_id], front.port))
     return here
@@ -115,7 +119,7 @@ def test_what_is_locked_after_the_look_is_no_error(here: Aged, monkeypatch: pyte
     plan = here.plan()
     (dump,) = [each for each in here.versions() if each.key == f"{old}dump.age"]
     here.store("backup_verifier").lock(dump.key, dump.id, datetime.now(UTC) + timedelta(seconds=60))
-    report = step(DeleteMarkedOperator, here).act(plan)
+    report = step(DeleteMarkedOperator, here).act(plan, lambda: None)
     assert [finding.severity for finding in report.findings] == [Severity.OK, Severity.INFO]
     assert "is still locked until" in report.findings[1].summary
     assert report.findings[0].summary.startswith("0 deleted, 0 B freed; ")
