@@ -79,6 +79,10 @@ class Connections(Limits):
     recovery_redis: str = "orchestrator_redis_recovery"  # sets queue items and sessions aside, unlinks caches
     recovery_postgres: str = "orchestrator_postgres_recovery"  # makes and renames databases, while its window is open
     recovery_window: str = "orchestrator_postgres_window"  # opens and shuts that window, and nothing else
+    failover_postgres: str = "staging_postgres_failover"  # the staging pair: writes into a table of its own
+    failover_patroni: str = "staging_patroni"  # may order a switchover there
+    failover_redis: str = "staging_redis_failover"  # the staging pair: FAILOVER, and keys of its own
+    failover_kubernetes: str = "staging_kubernetes_failover"  # cordons staging nodes, evicts in the staging namespace
     gateway: str = "orchestrator_gateway"  # the application's front door; its password passes maintenance mode
 
 
@@ -360,6 +364,25 @@ class RestoreLimits(Limits):
     keep_days: Annotated[int, Field(ge=7, le=90)] = 7  # the old database stays for a week before it may be dropped
 
 
+class FailoverLimits(Limits):
+    """Of the failover exercise on the staging target (M-02)."""
+
+    postgres_scope: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")] = "staging"  # the cluster in Patroni
+    postgres_system_identifier: Annotated[str, Field(pattern=r"^\d{0,20}$")] = (
+        ""  # of the staging cluster; empty: the one that it has on record itself, in failover.target
+    )
+    probe_every_s: Annotated[float, Field(ge=0.01, le=1)] = 0.05  # a gap of half a second is ten missed writes
+    steady_s: Annotated[float, Field(ge=0.5, le=60)] = 5  # of undisturbed writing before and after each switch
+    lag_max_bytes: Annotated[int, Field(ge=0)] = 1024**2  # Patroni's own limit for a member that may lead
+    switch_within_s: Annotated[float, Field(gt=0, le=600)] = 60
+    whole_within_s: Annotated[float, Field(gt=0, le=600)] = 120  # until the old leader follows; pg_rewind included
+    postgres_gap_target_s: Seconds = 30  # stop, catch up, promote, and clients that connect anew
+    redis_gap_target_s: Seconds = 5  # FAILOVER pauses writes for what the follower is behind
+    node_gap_target_s: Seconds = 1  # without a ready pod of a workload; its budget should not let it come to that
+    node_namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")] = "ai-orchestrator-staging"
+    node_drain_within_s: Seconds = 120  # a pod may take its 30 s to end; a budget that still says no then means no
+
+
 class GateLimits(Limits):
     """Of everything that changes production after people approved it."""
 
@@ -415,6 +438,7 @@ class Settings(BaseSettings):
     retention: RetentionLimits = RetentionLimits()
     recovery: RecoveryLimits = RecoveryLimits()
     restore: RestoreLimits = RestoreLimits()
+    failover: FailoverLimits = FailoverLimits()
     gate: GateLimits = GateLimits()
     looking: Looking = Looking()
     reporting: Reporting = Reporting()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from include.settings import Connections
 from sandbox import age_keys, own
+from sandbox.components import staging
 from sandbox.components.s3 import REGION
 from sandbox.site import Site
 
@@ -51,6 +53,32 @@ def all_of(site: Site) -> dict[str, dict[str, Any]]:
         },
         IDS.recovery_postgres: _postgres(site, "ops_restore", "postgres", "postgres"),
         IDS.recovery_window: _postgres(site, "ops_window", "postgres", "postgres"),
+        IDS.failover_postgres: {
+            "conn_type": "postgres",
+            "login": "ops_failover",
+            "password": site.secret("postgres-ops_failover"),
+            "schema": "postgres",
+            "extra": {"sslmode": "require", "members": _members(site, staging.POSTGRES)},
+        },
+        IDS.failover_patroni: {
+            "conn_type": "http",
+            "login": staging.PATRONI_USER,
+            "password": site.secret("patroni-ops_failover"),
+            "extra": {
+                "members": _members(site, map(staging.rest_port, staging.POSTGRES)),
+                "authority": str(staging.patroni_authority(site)),
+            },
+        },
+        IDS.failover_redis: {
+            "conn_type": "redis",
+            "login": "ops_failover",
+            "password": site.secret("redis-staging-ops_failover"),
+            "extra": {"members": _members(site, staging.VALKEY)},
+        },
+        IDS.failover_kubernetes: {
+            "conn_type": "kubernetes",
+            "extra": {"kube_config_path": str(site.path("kubernetes", "ops-failover.kubeconfig"))},
+        },
         IDS.gateway: {"conn_type": "http", "host": site.url("gateway"), "password": site.secret("bypass-token")},
         IDS.prometheus: {"conn_type": "http", "host": site.url("prometheus")},
         IDS.grafana: _receiver(site, "grafana", "grafana-token"),
@@ -76,6 +104,10 @@ def write(site: Site) -> Path:
 def _own(site: Site) -> dict[str, str]:
     variables = {IDS.postgres: "DATABASE_URL", IDS.redis: "REDIS_URL", IDS.prometheus: "PROMETHEUS_URL"}
     return {name: uri for name, variable in variables.items() if (uri := own.given(site, variable))}
+
+
+def _members(site: Site, ports: Iterable[str]) -> list[str]:
+    return [f"127.0.0.1:{site.ports[port.replace('-', '_')]}" for port in ports]
 
 
 def _as_imported(fields: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,16 @@ from sandbox.site import Site
 
 LEAVES_OUT: Mapping[str, frozenset[str]] = {
     "KUBECONFIG": frozenset(
-        {"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok", "metrics-server"}
+        {
+            "etcd",
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-scheduler",
+            "kwok",
+            "metrics-server",
+            "postgres-staging-1",  # Patroni keeps its state in that etcd
+            "postgres-staging-2",
+        }
     ),
     "DATABASE_URL": frozenset({"postgres"}),
     "REDIS_URL": frozenset({"valkey"}),

@@ -15,7 +15,18 @@ from sandbox.component import Component, NotReadyError, SetupError
 from sandbox.site import Site
 from sandbox.supervise import Supervisor
 
-MODULES = ("postgres", "valkey", "s3", "kubernetes", "prometheus", "receivers", "simulator", "airflow", "watch")
+MODULES = (
+    "postgres",
+    "valkey",
+    "s3",
+    "kubernetes",
+    "staging",
+    "prometheus",
+    "receivers",
+    "simulator",
+    "airflow",
+    "watch",
+)
 SPEAK_EVERY_S = 15
 
 Say = Callable[[str], None]

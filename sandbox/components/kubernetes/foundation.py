@@ -11,6 +11,8 @@ from sandbox.components.kubernetes.ownership import refuse_foreign_namespace
 from sandbox.site import Site
 
 ACCOUNTS = ("ops-read", "ops-recover-db", "ops-watchdog", "simulator")
+STAGING = "ai-orchestrator-staging"
+STAGING_ACCOUNTS = ("ops-failover",)
 TOKEN_LIFETIME_S = 366 * 24 * 3600  # a new one at every start; a platform that never stops lives a year
 ESTABLISHED_WITHIN_S = 20
 
@@ -21,7 +23,7 @@ def lay(site: Site) -> None:
     refuse_foreign_namespace(access, NAMESPACE)
     api = Api(access)
     _define_kinds(api, site)
-    for source in (MANIFESTS / "cluster", RIGHTS):
+    for source in (MANIFESTS / "cluster", RIGHTS, MANIFESTS / "staging", RIGHTS / "staging"):
         for thing in objects(site, source):
             api.apply(thing, force=True)
     for thing in objects(site, MANIFESTS / "namespace"):
@@ -29,6 +31,8 @@ def lay(site: Site) -> None:
             print(f"  {note}", flush=True)
     for account in ACCOUNTS:
         token_kubeconfig(site, account, token(api, account))
+    for account in STAGING_ACCOUNTS:
+        token_kubeconfig(site, account, token(api, account, STAGING))
 
 
 def _define_kinds(api: Api, site: Site) -> None:
@@ -45,12 +49,12 @@ def _established(kind: Object | None) -> bool:
     return any(condition["type"] == "Established" and condition["status"] == "True" for condition in conditions)
 
 
-def token(api: Api, account: str) -> str:
-    """Return a fresh token of a service account of the namespace."""
+def token(api: Api, account: str, namespace: str = NAMESPACE) -> str:
+    """Return a fresh token of a service account of a namespace."""
     request = {
         "apiVersion": "authentication.k8s.io/v1",
         "kind": "TokenRequest",
         "spec": {"expirationSeconds": TOKEN_LIFETIME_S},
     }
-    path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{account}/token"
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
     return str(api.call("POST", path, request)["status"]["token"])
