@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -102,6 +103,17 @@ def test_a_step_that_began_and_died_is_told_beside_the_one_before(world: World) 
     here["ti"].states = {"recover": "failed"}
     with pytest.raises(VerdictError, match="2 unknown"):
         publish(approve_plan=unseen(), recover=None).execute(here)
+
+
+@pytest.mark.parametrize("severity", [Severity.OK, Severity.INFO, Severity.CRITICAL])
+def test_what_a_run_was_for_is_said_once_in_the_message(world: World, severity: Severity) -> None:
+    done = report(finding("database", severity, check="recovered", summary="recovered from a backup"))
+    task = PublishReportOperator(
+        task_id="publish_report", item="X-06", reports={"recover": done.to_json()}, headlines=["recovered"]
+    )
+    with suppress(VerdictError):
+        task.execute(context())
+    assert world.slack.posted["1.0"][0].text.count("recovered from a backup") == 1
 
 
 def test_no_reports_at_all_are_not_green(world: World) -> None:

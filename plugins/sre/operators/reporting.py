@@ -48,6 +48,7 @@ class PublishReportOperator(BaseOperator):
     :param item: id of the runbook line that asks for the verdict.
     :param late_s: output of the `GuardSlotOperator`.
     :param channel: Slack channel; None is the setting.
+    :param headlines: checks whose findings the message says although they are well, since they are what the run was for.
     """
 
     template_fields = ("reports", "late_s")
@@ -59,6 +60,7 @@ class PublishReportOperator(BaseOperator):
         item: str,
         late_s: Any = None,
         channel: str | None = None,
+        headlines: Collection[str] = (),
         trigger_rule: str = TriggerRule.ALL_DONE,
         **kwargs: Any,
     ) -> None:
@@ -67,6 +69,7 @@ class PublishReportOperator(BaseOperator):
         self.item = item
         self.late_s = late_s
         self.channel = channel or settings.load().reporting.channel
+        self.headlines = frozenset(headlines)
 
     @cached_property
     def evidence_hook(self) -> EvidenceHook:
@@ -113,7 +116,8 @@ class PublishReportOperator(BaseOperator):
             reports = {**reports, ti.task_id: found}
         ended = _tried(lambda: self._page(reports, changes, ti), problems) or ()
         _tried(lambda: self._keep(reports, ended, ti), problems)
-        notes = tuple(f"Not all of this report was delivered: {problem}" for problem in problems)
+        news = [each.summary for report in reports.values() for each in report.told if self._is_news(each)]
+        notes = (*news, *(f"Not all of this report was delivered: {problem}" for problem in problems))
         run = runs.shown(ti, late_s=self._late(), notes=notes)
         message = slack.render(run, list(reports.values()), changes)
         self.log.info("%s", message.text)
@@ -125,6 +129,9 @@ class PublishReportOperator(BaseOperator):
         else:
             self._is_read_again(ti)
         return problems
+
+    def _is_news(self, finding: Finding) -> bool:
+        return finding.check in self.headlines and finding.severity < Severity.WARNING  # what is worse is told anyway
 
     def _is_read_again(self, ti: RuntimeTaskInstanceProtocol) -> None:
         try:
