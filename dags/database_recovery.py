@@ -88,7 +88,7 @@ with DAG(
         task_id="publish_report",
         item="X-06",
         reports={step.task_id: step.output for step in (show_choice, plan_recovery, approve_plan, recover)},
-        headlines=("dry_run", "loss", "lost", "recovered"),
+        headlines=("dry_run", "loss", "recovered"),
     )
 
     chain(show_choice, plan_recovery, approve_plan, recover, publish_report)

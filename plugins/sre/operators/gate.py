@@ -139,12 +139,13 @@ class ApprovePlanOperator(ApprovalOperator):
 
     def _news(self, stored: Stored, context: Context) -> slack.Message:
         assert self.response_timeout
+        ti = context["ti"]
         return slack.asked(
-            runs.shown(context["ti"]),
+            runs.shown(ti),
             stored.plan.text,
             self._may(stored),
             requester=stored.requester or "nobody whom Airflow knows",
-            page=self.generate_link_to_ui_from_context(context=context),
+            page=f"{runs.url(ti.dag_id, ti.run_id)}/tasks/{ti.task_id}/required_actions?map_index=-1",
             until=datetime.now(UTC) + self.response_timeout,
         )
 

@@ -174,8 +174,11 @@ class RecoverOperator(RecoveryOperator):
         for item, check, step, said in TOLD:
             left = {name: value for name, value in facts.get(step, {}).items() if name != "recorded"}
             yield self.found(item, check, said.format_map(_Missing(map(_readable, left.items()))), **left)
-        key = facts.get("use the plan", {}).get("key", "the backup")
-        said = f"recovered from {key}: compared before the swap, tried through the gateway after it"
+        key, lost = (
+            facts.get("use the plan", {}).get("key", "the backup"),
+            facts.get("count", {}).get("said", "not counted"),
+        )
+        said = f"recovered from {key}, compared before the swap, tried through the gateway after it; lost: {lost}"
         yield self.found("X-04", self.failed, said)
 
 
