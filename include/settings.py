@@ -75,6 +75,10 @@ class Connections(Limits):
     backup_verifier: str = "orchestrator_s3_backup_verifier"  # reads, marks and locks
     backup_reaper: str = "orchestrator_s3_backup_reaper"  # lists, aborts uploads, deletes versions
     backup_key: str = "orchestrator_backup_key"  # the operational age private key; not on the machine that dumps
+    dr_store: str = "orchestrator_s3_disaster_recovery"  # lists and reads backups; marks, locks and deletes none
+    dr_key: str = "orchestrator_disaster_recovery_key"  # the age private key that no other worker has
+    dr_target: str = "ops_postgres_disaster_recovery"  # of an empty server; its role makes databases and roles
+    report_writer: str = "orchestrator_s3_report_writer"  # may put below reports/, and nothing else
     recovery_kubernetes: str = "orchestrator_kubernetes_recovery"  # scales and pauses the named writers, reads the rest
     recovery_redis: str = "orchestrator_redis_recovery"  # sets queue items and sessions aside, unlinks caches
     recovery_postgres: str = "orchestrator_postgres_recovery"  # makes and renames databases, while its window is open
@@ -321,6 +325,18 @@ class RetentionLimits(Limits):
     clocks_max_apart_s: Annotated[int, Field(strict=True, ge=1, le=60)] = 60  # a minute: NTP keeps them within a second
 
 
+class DisasterLimits(Limits):
+    """Of `monthly_disaster_recovery_test`; its targets are `backup.rto_target_s` and `backup.rpo_target_s`."""
+
+    bucket: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$")] = (
+        ""  # of the off-site copy, replicated with versions and tags; empty: `backup.bucket` itself
+    )
+    month_days: Annotated[int, Field(ge=28, le=62)] = 31  # of proofs, for the month's worst
+    trend_days: Annotated[int, Field(ge=60, le=1830)] = 400  # of earlier tests: a year, and the same month before it
+    trend_min_days: Annotated[int, Field(ge=7, le=90)] = 14  # between first and last: a day's growth says nothing of 90
+    forecast_days: Annotated[int, Field(ge=30, le=365)] = 90  # as long as a bigger server or a faster store takes
+
+
 NAME = r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?"
 Writer = Annotated[str, Field(pattern=rf"^(deployment|statefulset|cronjob)/{NAME}$")]
 Subject = Annotated[str, Field(pattern=rf"^[a-z]+/{NAME}$")]
@@ -436,6 +452,7 @@ class Settings(BaseSettings):
     business: BusinessLimits = BusinessLimits()
     backup: BackupLimits = BackupLimits()
     retention: RetentionLimits = RetentionLimits()
+    disaster: DisasterLimits = DisasterLimits()
     recovery: RecoveryLimits = RecoveryLimits()
     restore: RestoreLimits = RestoreLimits()
     failover: FailoverLimits = FailoverLimits()

@@ -33,6 +33,10 @@ def all_of(site: Site) -> dict[str, dict[str, Any]]:
         IDS.backup_verifier: _s3(site, "backup_verifier"),
         IDS.backup_reaper: _s3(site, "backup_reaper"),
         IDS.backup_key: {"conn_type": "generic", "password": age_keys.private(site, age_keys.OPERATIONAL)},
+        IDS.dr_store: _s3(site, "backup_dr"),
+        IDS.dr_key: {"conn_type": "generic", "password": age_keys.private(site, age_keys.RECOVERY)},
+        IDS.dr_target: _postgres(site, "ops_verify", "postgres", "postgres_scratch"),
+        IDS.report_writer: _s3(site, "report_writer"),
         IDS.redis: {
             "conn_type": "redis",
             "host": "127.0.0.1",

@@ -106,7 +106,7 @@ def _is_left_out(what: str) -> bool:
 def check_extensions(target: Login, wanted: Mapping[str, str], limits: BackupLimits) -> None:
     """Refuse if the server lacks an extension that only a superuser can bring: that says nothing about the backup."""
     with target.session("backup extensions") as session:
-        here = lively("listing extensions", target, session, limits, lambda: _extensions(session))
+        here = lively("listing extensions", target, session, limits, lambda: extensions(session))
     if missing := sorted(wanted.keys() - here):
         raise ConfigurationError(
             f"the scratch server lacks the extension {', '.join(missing)}; install it there and create it in template1"
@@ -114,7 +114,8 @@ def check_extensions(target: Login, wanted: Mapping[str, str], limits: BackupLim
         )
 
 
-def _extensions(session: Session) -> set[str]:
+def extensions(session: Session) -> set[str]:
+    """Return which of them are there, or can be made by who is no superuser."""
     found = session.execute(
         "select name from pg_available_extension_versions where installed or trusted or not superuser"
     )

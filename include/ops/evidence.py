@@ -117,6 +117,17 @@ class Earlier:
     last: tuple[Recorded, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A number that an earlier run recorded, with what it said beside it."""
+
+    run_id: str
+    subject: str
+    value: float
+    observed_at: datetime
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
 def append(connection: Connection, rows: Iterable[Evidence]) -> int:
     """Append what is not there yet in one transaction and return how many rows that were."""
     text = _storable(json.dumps([asdict(row) for row in rows], default=_plain, allow_nan=False, ensure_ascii=False))
@@ -135,6 +146,25 @@ def last_values(connection: Connection, *, item: str, before: datetime) -> dict[
         [item, before],
     )
     return {row.subject: row for row in map(_recorded, rows)}
+
+
+def measured(
+    connection: Connection, *, item: str, check: str, subject: str, since: datetime, before: datetime
+) -> list[Measured]:
+    """Return the numbers of a check between two moments, oldest first: of each run its last try."""
+    rows = connection.execute(
+        """
+        select distinct on (run_id, dag_id) run_id, subject, value::float8, observed_at, detail from ops.evidence
+        where item = %s and "check" = %s and subject = %s and observed_at >= %s and observed_at < %s and value is not null
+        order by run_id, dag_id, observed_at desc, id desc
+        """,
+        [item, check, subject, since, before],
+    )
+    found = [
+        Measured(run_id=run_id, subject=of, value=value, observed_at=at, detail=detail or {})
+        for run_id, of, value, at, detail in rows
+    ]
+    return sorted(found, key=lambda each: each.observed_at)
 
 
 def verdicts_of_previous_run(connection: Connection, dag_id: str, before: datetime, run_id: str = "") -> list[Recorded]:

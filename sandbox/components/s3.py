@@ -22,7 +22,15 @@ from sandbox.site import PROJECT, Site
 BUCKET = "ai-orchestrator-backups"
 REGION = "us-east-1"
 ROOT = "root"
-USERS = ("backup_writer", "backup_verifier", "backup_restorer", "backup_reaper", "watch")
+USERS = (
+    "backup_writer",
+    "backup_verifier",
+    "backup_restorer",
+    "backup_reaper",
+    "backup_dr",
+    "report_writer",
+    "watch",
+)
 WINDOW_CLOSED = "1970-01-01T00:00:00Z"
 
 _ONE_TRY = Config(

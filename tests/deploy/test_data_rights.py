@@ -353,6 +353,14 @@ def _get_version(client: Any, stored: dict[str, str]) -> Any:
     return client.get_object(**stored)
 
 
+def _get_report(client: Any, stored: dict[str, str]) -> Any:
+    return client.get_object(Bucket=s3.BUCKET, Key="reports/rights/new")
+
+
+def _delete_report(client: Any, stored: dict[str, str]) -> Any:
+    return client.delete_object(Bucket=s3.BUCKET, Key="reports/rights/new")
+
+
 def _list(client: Any, stored: dict[str, str]) -> Any:
     return client.list_objects_v2(Bucket=s3.BUCKET)
 
@@ -455,6 +463,31 @@ S3: list[tuple[str, Callable[[Any, dict[str, str]], Any], str]] = [
     ("backup_restorer", _get, DENIED),
     ("backup_restorer", _list, DENIED),
     ("backup_restorer", _put("backups/rights/new"), DENIED),
+    ("backup_dr", _list, ALLOWED),
+    ("backup_dr", _list_versions, ALLOWED),
+    ("backup_dr", _get, ALLOWED),
+    ("backup_dr", _get_version, ALLOWED),
+    ("backup_dr", _tags, ALLOWED),
+    ("backup_dr", _get_report, DENIED),
+    ("backup_dr", _tag, DENIED),
+    ("backup_dr", _lock, DENIED),
+    ("backup_dr", _hold_legally, DENIED),
+    ("backup_dr", _put("backups/rights/new"), DENIED),
+    ("backup_dr", _put("reports/rights/new"), DENIED),
+    ("backup_dr", _delete, DENIED),
+    ("backup_dr", _delete_version, DENIED),
+    ("report_writer", _put("reports/rights/new"), ALLOWED),
+    ("report_writer", _put("backups/rights/new"), DENIED),
+    ("report_writer", _put("elsewhere/new"), DENIED),
+    ("report_writer", _get_report, DENIED),
+    ("report_writer", _get, DENIED),
+    ("report_writer", _list, DENIED),
+    ("report_writer", _list_versions, DENIED),
+    ("report_writer", _delete_report, DENIED),
+    ("report_writer", _delete_version, DENIED),
+    ("backup_writer", _put("reports/rights/new"), DENIED),
+    ("backup_verifier", _get_report, DENIED),
+    ("backup_reaper", _delete_report, DENIED),
     ("watch", _list, ALLOWED),
     ("watch", _get, ALLOWED),
     ("watch", _list_versions, ALLOWED),

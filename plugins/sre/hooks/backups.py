@@ -26,8 +26,11 @@ def scratch() -> Login:
     return Login(parameters(settings.load().connections.backup_scratch), "connections.backup_scratch")
 
 
-def store(conn_id: str) -> Store:
-    """Return the bucket as the user of a Connection of type aws; ConfigurationError if it holds no keys of its own."""
+def store(conn_id: str, bucket: str = "") -> Store:
+    """Return the bucket as the user of a Connection of type aws; ConfigurationError if it holds no keys of its own.
+
+    :param bucket: another one than that of the settings.
+    """
     to = connection(conn_id)
     if not to.login or not to.password:
         raise ConfigurationError(
@@ -38,7 +41,7 @@ def store(conn_id: str) -> Store:
     from botocore.config import Config
 
     client = AwsBaseHook(aws_conn_id=conn_id, client_type="s3", config=Config(**CONFIG)).conn
-    return Store(client, settings.load().backup.bucket, who=f"the Connection {conn_id}")
+    return Store(client, bucket or settings.load().backup.bucket, who=f"the Connection {conn_id}")
 
 
 def prover(limits: BackupLimits) -> Prover:

@@ -11,7 +11,7 @@ from airflow.sdk import BaseHook
 
 from include.ops import evidence
 from include.ops.database import OpsDatabase
-from include.ops.evidence import Earlier, Evidence, Recorded
+from include.ops.evidence import Earlier, Evidence, Measured, Recorded
 from sre.hooks.postgres import parameters
 
 if TYPE_CHECKING:
@@ -45,6 +45,11 @@ class EvidenceHook(BaseHook):
         """Return, by subject, what was recorded of an item last before a moment."""
         with self._connected() as connected:
             return evidence.last_values(connected, item=item, before=before)
+
+    def measured(self, item: str, check: str, subject: str, *, since: datetime, before: datetime) -> list[Measured]:
+        """Return the numbers of a check between two moments, oldest first."""
+        with self._connected() as connected:
+            return evidence.measured(connected, item=item, check=check, subject=subject, since=since, before=before)
 
     def _connected(self) -> AbstractContextManager[Session]:
         database = OpsDatabase(parameters(self.conn_id), who=self.conn_id, name="evidence database")
