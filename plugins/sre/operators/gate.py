@@ -292,9 +292,8 @@ class ApprovePlanOperator(ApprovalOperator):
 def question(stored: Stored) -> tuple[str, str]:
     """Return the headline and the text of the page: the plan, inert whatever somebody typed into it, in lines of one width."""
     plan = _wrapped(stored.plan.text).replace("`", "'")
-    asked = (
-        f"Plan {stored.id}, asked for by {stored.requester or 'nobody whom Airflow knows'}, hash {stored.hash[:12]}."
-    )
+    who = stored.requester or "nobody whom Airflow knows"
+    asked = f"Plan {stored.id} of operation {stored.plan.op_id}, asked for by {who}, hash {stored.hash[:12]}."
     return f"Approve the {stored.plan.kind} of {stored.plan.target}?", f"```text\n{plan}\n```\n\n{asked}"
 
 

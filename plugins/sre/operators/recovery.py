@@ -133,8 +133,9 @@ class PlanRecoveryOperator(RecoveryOperator):
         )
 
     def _said(self, plan: Plan, number: int) -> Iterator[Finding]:
-        facts = {"plan": number, "hash": plan.hash, **plan.facts}
-        yield self.found("X-00+", self.failed, f"plan {number}, {len(plan.steps)} steps: {plan.target}", **facts)
+        facts = {"plan": number, "hash": plan.hash, "op_id": plan.op_id, **plan.facts}
+        said = f"plan {number} of operation {plan.op_id}, {len(plan.steps)} steps: {plan.target}"
+        yield self.found("X-00+", self.failed, said, **facts)
         for sentence in plan.seen:
             if sentence.startswith("Would be lost"):
                 yield self.found("X-00+", "loss", sentence, Severity.INFO)
