@@ -21,6 +21,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--proof-full", action="store_true", help="run the proofs with their full N and write docs/proof")
 
 
+STAGING = [name for name in components() if "staging" in name]
+"""What only the failover exercise needs, and what takes its time to elect a leader."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let two processes share the work (`-n 2 --dist loadgroup`), each with a platform of its own: one of them with Airflow."""
     for item in items:
@@ -51,8 +55,8 @@ def empty_site() -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def platform(empty_site: Site) -> Iterator[Platform]:
-    """The whole platform in small without Airflow, running; stopped whatever happens."""
-    names = [name for name in components() if not name.startswith("airflow-")]
+    """The whole platform in small without Airflow and without the staging pairs, running; stopped whatever happens."""
+    names = [name for name in components() if not name.startswith("airflow-") and "staging" not in name]
     platform = Platform(empty_site, names, without=own.left_out(empty_site))
     try:
         platform.start()
@@ -70,5 +74,13 @@ def site(platform: Platform) -> Site:
 @pytest.fixture(scope="session")
 def airflow_site(platform: Platform) -> Site:
     """The same site with Airflow running over it; stopped together with the platform."""
-    Platform(platform.site, without=own.left_out(platform.site)).start()
+    left_out = [*own.left_out(platform.site), *STAGING]
+    Platform(platform.site, without=left_out).start()
+    return platform.site
+
+
+@pytest.fixture(scope="session")
+def staging(platform: Platform) -> Site:
+    """The same site with the staging pairs of the failover exercise; stopped together with the platform."""
+    Platform(platform.site, STAGING).start()
     return platform.site

@@ -1,7 +1,8 @@
 """What is in a database, so that two can be compared: rows and a hash of every table, the schema, sequences, extensions, roles.
 
-The hash of a table is the sum of `hash_record_extended` over its rows, columns by name: it does not depend on the order of
-rows or columns, and one changed bit in one row changes it.
+The hash of a table is a sum over its rows, each hashed column by column (by name) and once more as a whole: it does not depend on the
+order of rows or columns, one changed bit in one row changes it, and so does a value that moves from one row to another. Whoever
+changes how it is computed raises `manifest.FORMAT`, since older fingerprints would all differ.
 """
 
 from __future__ import annotations

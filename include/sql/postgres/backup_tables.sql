@@ -1,6 +1,8 @@
 -- Which tables hold rows that a dump copies, and which statement hashes them? Columns stand by name, an order that a restore keeps.
 -- Types whose own hash tells every two values apart are hashed as they are, which is twice as fast; all others by their text, since
 -- to their own hash `1.0` is `1.00`.
+-- The hash of a row is a sum of its columns' hashes, each times a constant: added up as it is, two rows that swap a value keep the sum.
+-- So it is hashed once more before it is added up.
 -- Tables of extensions are theirs to fill; what is unlogged cannot be read on a standby. Partitioned tables hold no rows, but are
 -- locked too. The rows of partitions count for the table that they are of (`root`): a restore sorts them in anew, and hashes of an
 -- enum, say, differ from server to server.
@@ -11,7 +13,7 @@ select
     c.relkind = 'r' as has_rows,
     (pg_relation_size(c.oid) / current_setting('block_size')::int)::int8 as blocks,
     format(
-        'select count(*), coalesce(sum(hash_record_extended(row(%s), 0)), 0)::text from only %I.%I',
+        'select count(*), coalesce(sum(hashtextextended(hash_record_extended(row(%s), 0)::text collate "C", 0)), 0)::text from only %I.%I',
         (
             select string_agg(
                 case

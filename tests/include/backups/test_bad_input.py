@@ -343,6 +343,7 @@ BOUNDS: dict[str, list[Any]] = {
     "progress_s": [0, -1, 601],
     "standby_lag_max_s": [-1, 86_401],
     "shrink_critical_percent": [0, -1, 101],
+    "lease_wait_s": [0, -1],
     "restore_jobs": [0, 33, 1.5],
     "spool_reserve_bytes": [-1, "much"],
     "index_checks": [-1, 1001],

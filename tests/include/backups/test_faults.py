@@ -16,7 +16,7 @@ import botocore.retries.standard
 import psycopg
 import pytest
 
-from include.backups import fingerprint, lively, login, prove, scratch, source, take
+from include.backups import fingerprint, lively, login, prove, restoring, scratch, source, take
 from include.backups.catalogue import Verdict
 from include.backups.store import CONFIG
 from include.errors import ConfigurationError, RefusedError, RunbookError, TransientError, VerificationError
@@ -210,7 +210,7 @@ def test_a_restore_whose_line_goes_dark_is_ended(stood: Stood, monkeypatch: pyte
     key = stood.unproved()
     with split(stood.world, "ops_verify", "postgres_scratch") as (way, _, programs):
         programs.slow(400_000)
-        before(monkeypatch, scratch, "_wait", threading.Timer(1.5, programs.black_hole).start)
+        before(monkeypatch, restoring, "_wait", threading.Timer(1.5, programs.black_hole).start)
         prover = stood.world.prover(server=way, stall_s=STALL_S)
         error_of(lambda: prover.prove(key), TransientError, "the restore", STOOD_STILL)
         monkeypatch.undo()
@@ -221,7 +221,7 @@ def test_a_restore_whose_line_goes_dark_is_ended(stood: Stood, monkeypatch: pyte
     [
         (scratch, "_make"),
         (scratch, "check_extensions"),
-        (scratch, "_wait"),
+        (restoring, "_wait"),
         (fingerprint, "large_objects"),
         (scratch, "check_indexes"),
     ],
@@ -243,7 +243,7 @@ def test_a_drop_whose_line_goes_dark_is_left_to_the_sweep_and_the_proof_counts(
 ) -> None:
     key = stood.unproved()
     with monkeypatch.context() as patch:
-        before(patch, scratch, "_drop", scratch_wire.black_hole)
+        before(patch, restoring, "drop", scratch_wire.black_hole)
         proved(stood, proving(stood.world, scratch_wire, key))
     scratch_wire.cut()
 
