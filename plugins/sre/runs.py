@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -35,14 +36,13 @@ def this_try(ti: RuntimeTaskInstanceProtocol) -> Try:
 
 def shown(ti: RuntimeTaskInstanceProtocol, *, late_s: float | None = None, notes: tuple[str, ...] = ()) -> Run:
     """Return the run as a message shows it."""
-    return Run(
-        title=ti.dag_id.replace("_", " ").capitalize(),
-        url=url(ti.dag_id, ti.run_id),
-        at=datetime.now(UTC),
-        zone=settings.load().zone,
-        late_s=late_s,
-        notes=notes,
-    )
+    return replace(named(ti.dag_id, ti.run_id), late_s=late_s, notes=notes)
+
+
+def named(dag_id: str, run_id: str) -> Run:
+    """Return a run that no task of it tells of."""
+    title = dag_id.replace("_", " ").capitalize()
+    return Run(title=title, url=url(dag_id, run_id), at=datetime.now(UTC), zone=settings.load().zone)
 
 
 def url(dag_id: str, run_id: str) -> str:

@@ -82,7 +82,7 @@ class Production:
 
 def ask(site: Site, query: str, *arguments: Any) -> list[tuple[Any, ...]]:
     with connect(site, "ops_evidence_reader", "ops", "postgres_ops") as ops:
-        return ops.execute(query, list(arguments)).fetchall()  # type: ignore[call-overload,no-any-return]
+        return ops.execute(query, list(arguments)).fetchall()
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,9 @@ class Refusal:
         return self.before == self.after
 
 
+Ways = dict[str, Refusal]
+
+
 @dataclass
 class Place:
     """The site, and a session of each person."""
@@ -130,7 +133,7 @@ class Place:
     def metadata(self, query: str, *arguments: Any) -> int:
         """Change Airflow's own database, as only the superuser of the test can."""
         with connect(self.site, database="airflow", server="postgres_ops") as metadata:
-            return metadata.execute(query, list(arguments)).rowcount  # type: ignore[call-overload,no-any-return]
+            return metadata.execute(query, list(arguments)).rowcount
 
     def pause(self, paused: bool) -> None:
         self.airflow.send("PATCH", f"dags/{DAG_ID}", {"is_paused": paused})
@@ -142,6 +145,7 @@ class Run:
     def __init__(self, place: Place, run_id: str) -> None:
         self.place, self.site, self.run_id = place, place.site, run_id
         self.path = f"dags/{DAG_ID}/dagRuns/{run_id}"
+        self.ways: Ways = {}
         self.forget()
 
     @classmethod
@@ -270,14 +274,11 @@ def ending(run: Run) -> Iterator[Run]:
         run.end()
 
 
-Ways = dict[str, Refusal]
-
-
 # --- one run that a low role works on ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def tampered(place: Place, intruder: subprocess.Popen[str]) -> Iterator[Ways]:
+def tampered(place: Place, intruder: subprocess.Popen[str]) -> Iterator[Run]:
     """The requester answers, posts what an approval leaves, marks the task, and makes plan and question anew."""
     assert intruder.poll() is None  # it runs beside
     with ending(Run.begun(place).waits()) as run:
@@ -296,9 +297,9 @@ def tampered(place: Place, intruder: subprocess.Popen[str]) -> Iterator[Ways]:
         marked = run.ended()
         run.forget()
         run.clear("plan_recovery")
-        yield dict.fromkeys(("self-approval", "marked success", "xcom edited"), marked) | {
-            "cleared and run again": run.ended()
-        }
+        run.ways = dict.fromkeys(("self-approval", "marked success", "xcom edited"), marked)
+        run.ways["cleared and run again"] = run.ended()
+        yield run
 
 
 def forge(run: Run) -> None:
@@ -322,45 +323,60 @@ def mark(run: Run, task_id: str, state: str) -> None:
     run.place.as_("operator_one").send("PATCH", f"{run.path}/taskInstances/{task_id}?update_mask=new_state", body)
 
 
-def test_who_asks_cannot_answer_nor_can_anybody_who_is_no_approver(tampered: Ways) -> None:
-    assert tampered["self-approval"].held  # what Airflow and the ops database say to it is looked at on the way
+def test_who_asks_cannot_answer_nor_can_anybody_who_is_no_approver(tampered: Run) -> None:
+    assert tampered.ways["self-approval"].held  # what Airflow and the ops database say to it is looked at on the way
 
 
-def test_a_task_that_is_marked_success_with_a_forged_answer_lets_nothing_through(tampered: Ways) -> None:
-    marked = tampered["marked success"]
+def test_a_task_that_is_marked_success_with_a_forged_answer_lets_nothing_through(tampered: Run) -> None:
+    marked = tampered.ways["marked success"]
     assert (marked.tasks[ASK], marked.tasks["recover"]) == ("success", "failed")
     assert "must not be carried out: 1 of 2 people stand behind it, and nobody approved it" in marked.said
     assert marked.held
 
 
-def test_a_plan_that_is_made_again_is_not_asked_for_on_the_old_page(tampered: Ways) -> None:
-    again = tampered["cleared and run again"]
+def test_a_plan_that_is_made_again_is_not_asked_for_on_the_old_page(tampered: Run) -> None:
+    again = tampered.ways["cleared and run again"]
     assert "this page shows the question of an earlier try" in again.said
     assert again.held
+
+
+def test_a_run_that_is_made_green_by_hand_says_so(tampered: Run) -> None:
+    run = tampered
+    run.place.as_("operator_one").send("PATCH", run.path, {"state": "success"})
+    query = "select summary from ops.evidence where run_id = %s and \"check\" = 'state_by_hand'"
+    deadline = time.monotonic() + WITHIN_S
+    while not (told(run) and ask(run.site, query, run.run_id)) and time.monotonic() < deadline:
+        time.sleep(0.3)
+    ((said,),) = ask(run.site, query, run.run_id)
+    assert said.startswith("state set by hand: success")
+    assert len(told(run)) == 1
+
+
+def told(run: Run) -> list[str]:
+    return [body["text"] for body in slack(run.site) if "state set by hand" in str(body) and run.run_id in str(body)]
 
 
 # --- one run whose requester nobody knows --------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def asked(place: Place) -> Iterator[Ways]:
+def asked(place: Place) -> Iterator[Run]:
     """One question after the other: answered twice by one person, rejected, answered without a reason, not answered."""
-    ways: Ways = {}
     with ending(unknown(place).waits()) as run:
         for _ in range(2):
             assert run.answer("recovery_approver", approvers_reason=BECAUSE) == 200
-            ways["the same person twice"] = run.ended()
+            run.ways["the same person twice"] = run.ended()
             again(run)
         assert run.answer("recovery_approver", "Reject", approvers_reason="not tonight, please") == 200
-        ways["rejection"] = run.ended()
+        run.ways["rejection"] = run.ended()
         again(run)
         assert run.answer("recovery_approver") == 200  # the API lets it through
-        ways["no reason"] = run.ended()
+        run.ways["no reason"] = run.ended()
         again(run)
         late = "update task_instance set trigger_timeout = now() - interval '1 s' where run_id = %s and task_id = %s"
         assert place.metadata(late, run.run_id, ASK) == 1
-        ways["no answer in time"] = run.ended()
-        yield ways
+        run.ways["no answer in time"] = run.ended()
+        yield run
 
 
 def unknown(place: Place) -> Run:
@@ -378,27 +394,27 @@ def again(run: Run) -> None:
     run.waits()
 
 
-def test_one_person_is_one_person_however_often_he_answers(asked: Ways) -> None:
-    twice = asked["the same person twice"]
+def test_one_person_is_one_person_however_often_he_answers(asked: Run) -> None:
+    twice = asked.ways["the same person twice"]
     assert (twice.tasks[ASK], twice.tasks["recover"]) == ("success", "failed")
     assert "1 of 2 people stand behind it" in twice.said
     assert twice.held
 
 
-def test_a_rejection_ends_red_and_says_who_and_why(asked: Ways) -> None:
-    assert "recovery_approver rejected plan" in asked["rejection"].said
-    assert "not tonight, please; nothing was changed" in asked["rejection"].said
-    assert asked["rejection"].held
+def test_a_rejection_ends_red_and_says_who_and_why(asked: Run) -> None:
+    assert "recovery_approver rejected plan" in asked.ways["rejection"].said
+    assert "not tonight, please; nothing was changed" in asked.ways["rejection"].said
+    assert asked.ways["rejection"].held
 
 
-def test_an_approval_without_a_reason_is_none(asked: Ways) -> None:
-    assert "a reason of at least ten characters is needed" in asked["no reason"].said
-    assert asked["no reason"].held
+def test_an_approval_without_a_reason_is_none(asked: Run) -> None:
+    assert "a reason of at least ten characters is needed" in asked.ways["no reason"].said
+    assert asked.ways["no reason"].held
 
 
-def test_without_an_answer_in_time_nothing_happens(asked: Ways) -> None:
-    assert "nobody approved the plan within 30 minutes; nothing was changed" in asked["no answer in time"].said
-    assert asked["no answer in time"].held
+def test_without_an_answer_in_time_nothing_happens(asked: Run) -> None:
+    assert "nobody approved the plan within 30 minutes; nothing was changed" in asked.ways["no answer in time"].said
+    assert asked.ways["no answer in time"].held
 
 
 # --- runs that nobody triggered by hand ------------------------------------------------------------------------------------------
@@ -441,7 +457,7 @@ def test_no_other_task_triggers_the_runbook_nor_acts_in_its_place(intruded: Ways
 
 
 @pytest.fixture(scope="module")
-def alone(place: Place) -> Iterator[tuple[Ways, Run]]:
+def alone(place: Place) -> Iterator[Run]:
     """Somebody breaks the glass; before the recovery has its turn an autoscaler is gone."""
     with ending(Run.begun(place, break_glass=target(place))) as run, held_up(place) as let_go:
         deadline = time.monotonic() + WITHIN_S
@@ -449,8 +465,8 @@ def alone(place: Place) -> Iterator[tuple[Ways, Run]]:
             time.sleep(0.3)
         with without_autoscaler(place.site):
             let_go()
-            refused = run.ended()
-        yield {"plan changed": refused}, run
+            run.ways["plan changed"] = run.ended()
+        yield run
 
 
 def target(place: Place) -> str:
@@ -488,14 +504,14 @@ def without_autoscaler(site: Site) -> Iterator[None]:
         api.call("POST", path, whole | {"spec": autoscaler["spec"]})
 
 
-def test_a_plan_that_does_not_hold_any_more_is_refused_behind_a_broken_glass_too(alone: tuple[Ways, Run]) -> None:
-    changed = alone[0]["plan changed"]
+def test_a_plan_that_does_not_hold_any_more_is_refused_behind_a_broken_glass_too(alone: Run) -> None:
+    changed = alone.ways["plan changed"]
     assert "what would be done now is not what was planned" in changed.said
     assert changed.held
 
 
-def test_who_breaks_the_glass_wakes_security_first_and_is_looked_into_within_a_day(alone: tuple[Ways, Run]) -> None:
-    run = alone[1]
+def test_who_breaks_the_glass_wakes_security_first_and_is_looked_into_within_a_day(alone: Run) -> None:
+    run = alone
     told = [body["text"] for body in slack(run.site) if body.get("channel") == "#security" and run.run_id in str(body)]
     assert len(told) == 1
     assert "operator_one broke the glass for plan" in told[0]
@@ -510,8 +526,8 @@ def test_who_breaks_the_glass_wakes_security_first_and_is_looked_into_within_a_d
 
 
 @pytest.fixture
-def ways(tampered: Ways, asked: Ways, backfilled: Ways, intruded: Ways, alone: tuple[Ways, Run]) -> Ways:
-    return tampered | asked | backfilled | intruded | alone[0]
+def ways(tampered: Run, asked: Run, backfilled: Ways, intruded: Ways, alone: Run) -> Ways:
+    return tampered.ways | asked.ways | alone.ways | backfilled | intruded
 
 
 @pytest.mark.proof
