@@ -4,14 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from sandbox.platform import Platform
 from sandbox.site import Site
 from tests.include.failover.pair import whole
 
 
 @pytest.fixture
-def pair_site(platform: Platform) -> Iterator[Site]:
+def pair_site(staging: Site) -> Iterator[Site]:
     """The site of the platform; both staging pairs are whole before and after the test."""
-    whole(platform.site)
-    yield platform.site
-    whole(platform.site)
+    whole(staging)
+    yield staging
+    whole(staging)
