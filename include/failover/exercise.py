@@ -95,10 +95,9 @@ def exercise(pair: Pair, writer: Writer, limits: FailoverLimits) -> Exercised:
 
     RefusedError before anything was changed: not the staging target, or not whole.
     """
-    pair.identify()
+    await_identified(pair, limits)
     brought_home = come_home(pair, limits)
-    home = pair.observe().leader
-    away = candidate(await_whole(pair, home, limits), limits)
+    home, away = _preflight(pair, limits)
     pair.begin(home)
     try:
         there, back = _there_and_back(pair, writer, home=home, away=away, limits=limits)
@@ -106,6 +105,27 @@ def exercise(pair: Pair, writer: Writer, limits: FailoverLimits) -> Exercised:
         raise told(error, _after_failure(pair, home, limits)) from error
     pair.end()
     return Exercised(home=home, away=away, there=there, back=back, brought_home=brought_home)
+
+
+def _preflight(pair: Pair, limits: FailoverLimits) -> tuple[str, str]:
+    """Return who leads and who is to take over."""
+    try:
+        standing = await_whole(pair, None, limits)
+    except VerificationError as error:
+        raise RefusedError(f"{error}; nothing was changed") from error
+    return standing.leader, candidate(standing, limits)
+
+
+def await_identified(pair: Pair, limits: FailoverLimits) -> None:
+    """Identify it; whoever killed an exercise may be back while the switch that it ordered still goes on."""
+    deadline = time.monotonic() + limits.whole_within_s
+    while True:
+        try:
+            return pair.identify()
+        except TransientError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(POLL_S)
 
 
 def come_home(pair: Pair, limits: FailoverLimits) -> str:
@@ -212,7 +232,7 @@ def _after_failure(pair: Pair, home: str, limits: FailoverLimits) -> str:
     try:
         go(pair, home, limits)
         pair.end()
-    except RunbookError as error:
+    except Exception as error:  # noqa: BLE001 - what went wrong first is what is told, and this beside it
         return f"it could not be brought home to {home}: {error}"
     return f"{home} leads again and the others follow"
 

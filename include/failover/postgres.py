@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from include.errors import OutcomeUnknownError, RefusedError, TransientError
+from include.errors import OutcomeUnknownError, RefusedError
 from include.failover.patroni import Patroni
-from include.masking import one_line
+from include.probes.postgres import explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,12 +81,13 @@ class PostgresPair:
     def _identifiers(self) -> tuple[Sequence[str], str]:
         from psycopg.errors import InsufficientPrivilege, InvalidSchemaName, UndefinedTable
 
-        try:
-            recorded = self._ask("select system_identifier from failover.target where environment = 'staging'")
-        except (UndefinedTable, InvalidSchemaName, InsufficientPrivilege):
-            recorded = []
-        ((found,),) = self._ask("select system_identifier::text from pg_control_system()")
-        return [str(identifier) for (identifier,) in recorded], str(found)
+        with self._session() as session:
+            ((found,),) = session.execute("select system_identifier::text from pg_control_system()").fetchall()
+            try:
+                rows = session.execute(_RECORDED).fetchall()
+            except (UndefinedTable, InvalidSchemaName, InsufficientPrivilege):
+                rows = []
+        return [str(identifier) for (identifier,) in rows], str(found)
 
     def _ask(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         with self._session() as session:
@@ -99,8 +100,9 @@ class PostgresPair:
         try:
             with psycopg.connect(**self.parameters, autocommit=True) as session:
                 yield session
-        except psycopg.OperationalError as error:
-            raise TransientError(f"the primary of {self.name} does not answer: {one_line(str(error), 200)}") from error
+        except psycopg.Error as error:
+            raise explained(error, f"the primary of {self.name}", "connections.failover_postgres") from None
 
 
+_RECORDED = "select system_identifier from failover.target where environment = 'staging'"
 _WAY_OUT = "give the exercise the Connections of the staging pair"

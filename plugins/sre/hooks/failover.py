@@ -34,7 +34,7 @@ def postgres(limits: FailoverLimits, run: str) -> tuple[PostgresPair, PostgresWr
     parameters = primary(settings.load().connections.failover_postgres)
     pair = PostgresPair(
         patroni=_patroni(settings.load().connections.failover_patroni),
-        parameters={**parameters, "connect_timeout": int(CONTROL_ANSWERS_WITHIN_S)},
+        parameters={**parameters, "connect_timeout": int(CONTROL_ANSWERS_WITHIN_S), "tcp_user_timeout": 9000},
         scope=limits.postgres_scope,
         switch_within_s=limits.switch_within_s,
         system_identifier=limits.postgres_system_identifier,

@@ -10,8 +10,8 @@ import time
 import psycopg
 import pytest
 
-from include.errors import ConfigurationError, RefusedError, VerificationError
-from include.failover.exercise import exercise, go
+from include.errors import ConfigurationError, RefusedError, TransientError, VerificationError
+from include.failover.exercise import await_identified, come_home, exercise, go
 from include.failover.postgres import PostgresPair
 from include.failover.probe import PostgresWriter, Probe
 from sandbox.components import postgres, staging
@@ -81,6 +81,18 @@ def test_acknowledged_writes_that_a_standby_never_got_are_counted_as_lost(platfo
     go(pair.postgres_pair(pair_site), crash.leader, LIMITS)
 
 
+def exercise_until_killed(state: object, ports: dict[str, int]) -> None:
+    site = Site(state, ports)  # type: ignore[arg-type]
+    exercise(pair.postgres_pair(site), pair.postgres_writer(site), LIMITS)
+
+
+def leads(target: PostgresPair) -> str:
+    try:
+        return target.observe().leader
+    except TransientError:  # between two leaders there is none
+        return ""
+
+
 def test_an_exercise_that_was_killed_in_the_middle_is_brought_home_by_the_next(pair_site: Site) -> None:
     target = pair.postgres_pair(pair_site)
     home = target.observe().leader
@@ -91,41 +103,9 @@ def test_an_exercise_that_was_killed_in_the_middle_is_brought_home_by_the_next(p
     pair.eventually(lambda: leads(target) not in ("", home), 60)
     killed.kill()
     killed.join()
-    assert open_exercises(pair_site) == 1
-    pair.whole(pair_site)
-    result = exercise(target, pair.postgres_writer(pair_site), LIMITS)
-    assert (result.home, result.brought_home) == (home, result.away)
-    assert target.observe().leader == home
-    assert open_exercises(pair_site) == 0
-
-
-def exercise_until_killed(state: object, ports: dict[str, int]) -> None:
-    site = Site(state, ports)  # type: ignore[arg-type]
-    exercise(pair.postgres_pair(site), pair.postgres_writer(site), LIMITS.model_copy(update={"steady_s": 3}))
-
-
-def leads(target: PostgresPair) -> str:
-    try:
-        return target.observe().leader
-    except Exception:  # noqa: BLE001 - between two leaders there is none
-        return ""
-
-
-class Interrupted(PostgresWriter):
-    """A client that cannot read back what it wrote."""
-
-    def present(self) -> list[int]:
-        raise RefusedError("the table is gone")
-
-
-def test_whatever_fails_on_the_way_the_pair_is_switched_back_and_the_error_says_so(pair_site: Site) -> None:
-    target = pair.postgres_pair(pair_site)
-    home = target.observe().leader
-    writer = pair.postgres_writer(pair_site)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("include.failover.probe.ANSWER_WITHIN_S", 0.05)
-        with pytest.raises(Exception, match=f"{home} leads again and the others follow"):
-            exercise(target, Interrupted(writer.parameters, writer.run), LIMITS)
+    # At once, while the new primary may still be on its way; what follows is seen whole in test_redis.py.
+    await_identified(target, LIMITS)
+    assert come_home(target, LIMITS) not in ("", home)
     assert target.observe().leader == home
     assert open_exercises(pair_site) == 0
 

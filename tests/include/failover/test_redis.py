@@ -12,7 +12,7 @@ from redis.exceptions import NoPermissionError, RedisError
 
 from include.errors import RefusedError, TransientError
 from include.failover.exercise import exercise
-from include.failover.probe import Probe
+from include.failover.probe import Probe, RedisWriter
 from include.failover.redis import Role, standing
 from sandbox.components import postgres, staging, valkey
 from sandbox.platform import Platform
@@ -83,7 +83,7 @@ def test_a_crash_of_the_master_is_a_gap(platform: Platform, pair_site: Site) -> 
 
 def exercise_until_killed(state: object, ports: dict[str, int]) -> None:
     site = Site(state, ports)  # type: ignore[arg-type]
-    exercise(pair.redis_pair(site), pair.redis_writer(site), pair.replace_limits(steady_s=3))
+    exercise(pair.redis_pair(site), pair.redis_writer(site), LIMITS)
 
 
 def leads(site: Site) -> str:
@@ -110,6 +110,43 @@ def test_an_exercise_that_was_killed_in_the_middle_is_brought_home_by_the_next(p
     assert target.opened() is None
 
 
+class Forgetful(RedisWriter):
+    """A client that cannot read back what it wrote."""
+
+    def present(self) -> list[int]:
+        raise ConnectionError("the list is gone")
+
+
+def test_whatever_fails_on_the_way_the_pair_is_switched_back_and_the_error_says_so(
+    pair_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("include.failover.probe.ANSWER_WITHIN_S", 0.05)
+    target = pair.redis_pair(pair_site)
+    home = target.observe().leader
+    writer = pair.redis_writer(pair_site)
+    with pytest.raises(TransientError, match=f"nothing is known of lost writes.*; {home} leads again and the others"):
+        exercise(target, Forgetful(writer.members, writer.run), LIMITS)
+    assert target.observe().leader == home
+    assert target.opened() is None
+
+
+class Interrupted(RedisWriter):
+    """A client whose process is ended in the middle, as a time-out of its task does it."""
+
+    def present(self) -> list[int]:
+        raise KeyboardInterrupt
+
+
+def test_an_order_to_stop_is_obeyed_after_the_pair_was_switched_back(pair_site: Site) -> None:
+    target = pair.redis_pair(pair_site)
+    home = target.observe().leader
+    writer = pair.redis_writer(pair_site)
+    with pytest.raises(KeyboardInterrupt):
+        exercise(target, Interrupted(writer.members, writer.run), LIMITS)
+    assert target.observe().leader == home
+    assert target.opened() is None
+
+
 def test_refuses_a_server_without_the_mark_of_staging(pair_site: Site) -> None:
     target = pair.redis_pair(pair_site)
     leader = name_of(pair_site, target.observe().leader)
@@ -120,6 +157,21 @@ def test_refuses_a_server_without_the_mark_of_staging(pair_site: Site) -> None:
                 exercise(target, pair.redis_writer(pair_site), LIMITS)
         finally:
             admin.set(staging.TARGET_KEY, "staging")
+
+
+def test_refuses_a_pair_whose_follower_does_not_follow(pair_site: Site) -> None:
+    target = pair.redis_pair(pair_site)
+    standing = target.observe()
+    leader, follower = name_of(pair_site, standing.leader), name_of(pair_site, standing.followers[0].name)
+    with staging.valkey_client(pair_site, follower, "admin") as held:
+        held.replicaof("127.0.0.1", 1)
+        try:
+            with pytest.raises(RefusedError, match=r"does not stream, unknown behind.*; nothing was changed"):
+                exercise(target, pair.redis_writer(pair_site), pair.replace_limits(whole_within_s=1))
+        finally:
+            held.replicaof("127.0.0.1", postgres.port(pair_site, leader))
+    assert target.observe().leader == standing.leader
+    assert target.opened() is None
 
 
 def test_a_failover_that_the_server_declines_changes_nothing(pair_site: Site) -> None:

@@ -22,8 +22,8 @@ from sre.operators.failover import (
 )
 from tests.plugins.fakes import FakeRun, context
 
-LIMITS = FailoverLimits(steady_s=1)
-OPERATORS = {
+LIMITS = FailoverLimits(steady_s=0.6)
+OPERATORS: dict[str, type[Any]] = {
     "postgres": ExercisePostgresFailoverOperator,
     "redis": ExerciseRedisFailoverOperator,
     "node": ExerciseNodeDrainOperator,
@@ -39,11 +39,16 @@ def connections(site: Site, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[s
 
 
 def operator(name: str, limits: FailoverLimits = LIMITS) -> ExerciseOperator:
-    return OPERATORS[name](task_id=f"exercise_{name}", limits=limits)
+    made: ExerciseOperator = OPERATORS[name](task_id=f"exercise_{name}", limits=limits)
+    return made
+
+
+def chosen(dry_run: str, run: FakeRun | None = None) -> Any:
+    return {**context(run), "params": {"dry_run": dry_run}}
 
 
 def run(name: str, limits: FailoverLimits = LIMITS, *, dry_run: str = "no") -> dict[str, Finding]:
-    report = operator(name, limits).report({**context(), "params": {"dry_run": dry_run}})
+    report = operator(name, limits).report(chosen(dry_run))
     return {finding.check: finding for finding in report.findings}
 
 
@@ -87,7 +92,7 @@ def test_an_exercise_that_is_refused_is_critical_says_why_and_fails_the_task(
     kept: list[object] = []
     monkeypatch.setattr(CheckOperator, "keep", lambda _, report, __: kept.append(report))
     limits = LIMITS.model_copy(update={"postgres_system_identifier": "1"})
-    around = {**context(), "params": {"dry_run": dry_run}}
+    around = chosen(dry_run)
     with pytest.raises(PermanentError, match="nothing was changed"):
         operator("postgres", limits).execute(around)
     (told,) = around["ti"].xcom["return_value"]["findings"]
@@ -97,12 +102,18 @@ def test_an_exercise_that_is_refused_is_critical_says_why_and_fails_the_task(
 
 def test_means_now_and_is_not_backfilled() -> None:
     with pytest.raises(RefusedError, match="cannot be backfilled"):
-        operator("redis").look({**context(FakeRun(run_type="backfill")), "params": {"dry_run": "no"}})
+        operator("redis").look(chosen("no", FakeRun(run_type="backfill")))
 
 
-def test_a_run_that_does_not_say_whether_it_acts_does_not() -> None:
+def test_nobody_knows_what_another_word_than_those_of_the_form_means() -> None:
     with pytest.raises(ConfigurationError, match="nothing was changed"):
-        operator("redis").look({**context(), "params": {}})
+        operator("redis").look(chosen("maybe"))
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("connections")
+def test_a_runbook_without_that_choice_exercises() -> None:
+    assert "lost_writes" in {finding.check for finding in operator("redis").report(context()).findings}
 
 
 def test_ended_from_outside_in_the_middle_it_goes_back_first() -> None:
