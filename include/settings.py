@@ -373,6 +373,8 @@ class RestoreLimits(Limits):
     template: Annotated[str, Field(min_length=1, max_length=63)] = (
         "orchestrator_template"  # holds what only a superuser can make; deploy/postgres/orchestrator_template.sql
     )
+    free_bytes_query: str = 'min(node_filesystem_avail_bytes{mountpoint="/var/lib/postgresql"})'
+    """PromQL for what is free on the disk of the database's server; if it is empty or finds nothing, the plan asks a person."""
     room_factor: Annotated[float, Field(ge=1, le=10)] = 1.2  # of the database's size: the sorts of the largest indexes
     sessions_deadline_s: Annotated[float, Field(gt=0, le=600)] = 30  # until nobody is in the database any more
     swap_deadline_s: Annotated[float, Field(gt=0, le=60)] = 10  # for both renames; the goal is 2 s

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from include.backups.login import Login
 from include.backups.store import CONFIG, Store
 from include.errors import ConfigurationError
 from include.ops.database import OpsDatabase
+from include.probes.prometheus import Prometheus
+from include.recovery import preflight
 from include.recovery.beside import Restorer
 from include.recovery.cluster import ApiCluster
 from include.recovery.gateway import BYPASS_HEADER
@@ -91,8 +94,16 @@ def access(connections: Connections, chosen: Settings) -> Access:
         cluster=ApiCluster(_kubernetes(connections, ids.recovery_kubernetes)),
         redis=lambda: _redis(connections, ids.recovery_redis),
         gateway=lambda: _gateway(connections, ids.gateway),
-        free_bytes=lambda: None,
+        free_bytes=lambda: _free_bytes(connections, chosen),
     )
+
+
+def _free_bytes(connections: Connections, chosen: Settings) -> int | None:
+    import httpx
+
+    address = str(connections[chosen.connections.prometheus]["host"])
+    with httpx.Client(base_url=address, timeout=ANSWERS_WITHIN_S, trust_env=False) as client:
+        return preflight.free_bytes(Prometheus(client), chosen.restore.free_bytes_query, datetime.now(UTC))
 
 
 def _store(connections: Connections, chosen: Settings) -> Store:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from include.backups import compare, fingerprint
 from include.backups.fingerprint import Fingerprint
 from include.backups.manifest import Facts
 from include.backups.moving import size
-from include.errors import ConfigurationError, RefusedError
+from include.errors import ConfigurationError, RefusedError, RunbookError
 from include.recovery import databases
 from include.recovery.databases import Databases
 
 if TYPE_CHECKING:
     from include.backups.login import Session
+    from include.probes.prometheus import Prometheus
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +122,18 @@ def _not_ours(session: Session, wanted: Fingerprint, actor: str) -> list[str]:
     owners = {role for thing, role in things.items() if not thing.startswith("function ")} | {wanted.database["owner"]}
     query = "select rolname from pg_roles where rolname = any(%s) and not pg_has_role(%s::name, oid, 'set') order by 1"
     return [name for (name,) in session.execute(query, [list(owners), actor])]
+
+
+def free_bytes(prometheus: Prometheus, query: str, now: datetime) -> int | None:
+    """Return how much is free on the disk of the database's server, as Prometheus saw it last; None if nobody can see it."""
+    if not query:
+        return None
+    try:
+        answer = prometheus.instant(query, now)
+    except RunbookError as error:
+        log.warning("how much is free on the database's disk is unknown: %s", error)
+        return None
+    return int(min(each.value for each in answer.series)) if answer.series else None
 
 
 def told(found: Preflight) -> list[str]:

@@ -12,8 +12,9 @@ from include.backups import rights as backup_rights
 from include.errors import ConfigurationError, RunbookError
 from include.findings import Blind
 from include.probes import rights
+from include.recovery import rights as recovery_rights
 from include.settings import Settings
-from sre.hooks import backups
+from sre.hooks import backups, operations, recovery
 from sre.hooks.connection import connection
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def questions(chosen: Settings) -> Mapping[str, Question]:
         ids.pagerduty_events: lambda: _routing_key(ids.pagerduty_events),
         ids.slack: lambda: rights.of_slack(_slack(ids.slack), [chosen.reporting.channel], read=chosen.alerts.channel),
         **of_backups(chosen),
+        **of_recovery(chosen),
     }
 
 
@@ -75,6 +77,20 @@ def of_backups(chosen: Settings) -> Mapping[str, Question]:
         ids.backup_verifier: lambda: backup_rights.of_verifier(backups.store(ids.backup_verifier), limits),
         ids.backup_reaper: lambda: backup_rights.of_reaper(backups.store(ids.backup_reaper), limits),
         ids.backup_key: lambda: backup_rights.of_key(backups.private_key(ids.backup_key), ids.backup_key, limits),
+    }
+
+
+def of_recovery(chosen: Settings) -> Mapping[str, Question]:
+    """Return what is asked of each Connection of operations and recoveries."""
+    ids, limits = chosen.connections, chosen.recovery
+    return {
+        ids.operations: lambda: recovery_rights.of_operations(operations.operations()),
+        ids.approvals: lambda: recovery_rights.of_approvals(operations.approvals()),
+        ids.recovery_window: lambda: recovery_rights.of_window(recovery.keeper()),
+        ids.recovery_postgres: lambda: recovery_rights.of_restorer(recovery.restorer(), recovery.keeper()),
+        ids.recovery_kubernetes: lambda: recovery_rights.of_cluster(recovery.cluster(), chosen.namespace, limits),
+        ids.recovery_redis: lambda: recovery_rights.of_leftovers(recovery.redis(), limits),
+        ids.gateway: lambda: recovery_rights.of_gateway(recovery.gateway()),
     }
 
 

@@ -82,7 +82,7 @@ class Application:
             retry=Retry(NoBackoff(), 0),
         )
         self.cache_up: bool | None = None
-        self.metrics = Metrics(NAMESPACE)
+        self.metrics = Metrics(NAMESPACE, place.orders.parent)
         self.logs = PodLogs(place.pod_logs)
         self.control = Control(place.orders)
         self.cluster = Cluster(place.kubeconfig, NAMESPACE)

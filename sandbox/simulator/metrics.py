@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 from sandbox.simulator.routes import API_KEYS, CODES, ROUTES, Route, routes_of
@@ -15,7 +18,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 class Metrics:
     """Counters begin at 0 and are there before the first event, so that `increase()` sees the first event too."""
 
-    def __init__(self, namespace: str) -> None:
+    def __init__(self, namespace: str, database_disk: Path = Path("/")) -> None:
         self.registry = CollectorRegistry()
         self.namespace = namespace
         self.requests = self._counter(
@@ -35,6 +38,8 @@ class Metrics:
         self.node_cpu = self._counter("node_cpu_seconds_total", "Processor time of a node.", "node", "mode")
         self.node_memory = self._gauge("node_memory_MemTotal_bytes", "Memory of a node.", "node")
         self.node_available = self._gauge("node_memory_MemAvailable_bytes", "Memory left of a node.", "node")
+        disk = self._gauge("node_filesystem_avail_bytes", "Free on the disk of the database's server.", "mountpoint")
+        disk.labels(namespace, "/var/lib/postgresql").set_function(lambda: shutil.disk_usage(database_disk).free)
         pod_labels = ("pod", "container")
         self.cpu = self._counter("container_cpu_usage_seconds_total", "Processor time.", *pod_labels)
         self.memory = self._gauge("container_memory_working_set_bytes", "Memory in use.", *pod_labels)

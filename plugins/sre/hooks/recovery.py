@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from include import settings
 from include.backups.login import Login
+from include.probes.prometheus import Prometheus
+from include.recovery import preflight
 from include.recovery.beside import Restorer
 from include.recovery.cluster import ApiCluster
 from include.recovery.request import Access
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 GATEWAY_ANSWERS_WITHIN_S = 15
 REDIS_ANSWERS_WITHIN_S = 30
+PROMETHEUS_ANSWERS_WITHIN_S = 10
 
 
 def access() -> Access:
@@ -31,28 +35,51 @@ def access() -> Access:
     return Access(
         restorer=Restorer(
             store=backups.store(ids.backup_verifier),
-            login=Login(parameters(ids.recovery_postgres), "connections.recovery_postgres"),
+            login=restorer(),
             reader=backups.source(),
             key=backups.private_key(ids.backup_key),
             key_from=f"the Connection {ids.backup_key}",
             backup=chosen.backup,
             limits=chosen.restore,
         ),
-        window=Login(parameters(ids.recovery_window), "connections.recovery_window"),
-        cluster=ApiCluster(api_client(ids.recovery_kubernetes)),
-        redis=_redis,
-        gateway=_gateway,
-        free_bytes=lambda: None,
+        window=keeper(),
+        cluster=cluster(),
+        redis=redis,
+        gateway=gateway,
+        free_bytes=_free_bytes,
     )
 
 
-def _redis() -> Redis:
+def _free_bytes() -> int | None:
+    chosen = settings.load()
+    hook = HttpClientHook(chosen.connections.prometheus, timeout_s=PROMETHEUS_ANSWERS_WITHIN_S)
+    return preflight.free_bytes(Prometheus(hook.get_conn()), chosen.restore.free_bytes_query, datetime.now(UTC))
+
+
+def restorer() -> Login:
+    """Return the login that makes and renames databases, while its window is open."""
+    return Login(parameters(settings.load().connections.recovery_postgres), "connections.recovery_postgres")
+
+
+def keeper() -> Login:
+    """Return the login that opens and shuts that window."""
+    return Login(parameters(settings.load().connections.recovery_window), "connections.recovery_window")
+
+
+def cluster() -> ApiCluster:
+    """Return the cluster as who stops and starts the named writers."""
+    return ApiCluster(api_client(settings.load().connections.recovery_kubernetes))
+
+
+def redis() -> Redis:
+    """Return a client of the application's Redis that answers in text."""
     found = client(settings.load().connections.recovery_redis, REDIS_ANSWERS_WITHIN_S)
     found.connection_pool.connection_kwargs["decode_responses"] = True
     return found
 
 
-def _gateway() -> httpx.Client:
+def gateway() -> httpx.Client:
+    """Return a client of the application's front door that passes maintenance mode."""
     from include.recovery.gateway import BYPASS_HEADER
 
     to = settings.load().connections.gateway
