@@ -18,15 +18,34 @@ IDS = Connections()
 
 def all_of(site: Site) -> dict[str, dict[str, Any]]:
     """Return the connections by id, in the form that `airflow connections import` reads."""
+    return {**_looking(site), **_telling(site), **_backups(site), **_operations(site), **_failover(site)}
+
+
+def _looking(site: Site) -> dict[str, dict[str, Any]]:
     return {
-        IDS.kubernetes: {
-            "conn_type": "kubernetes",
-            "extra": {"kube_config_path": str(site.path("kubernetes", "ops-read.kubeconfig"))},
-        },
+        IDS.kubernetes: _kubernetes(site, "ops-read"),
         IDS.postgres: _postgres(site, "ops_health", "orchestrator", "postgres"),
+        IDS.redis: _redis(site, "ops_health"),
+        IDS.prometheus: {"conn_type": "http", "host": site.url("prometheus")},
+        IDS.grafana: _receiver(site, "grafana", "grafana-token"),
+        IDS.pagerduty_api: _receiver(site, "pagerduty", "pagerduty-api-token"),
+    }
+
+
+def _telling(site: Site) -> dict[str, dict[str, Any]]:
+    return {
         IDS.evidence: _postgres(site, "ops_evidence_writer", "ops", "postgres_ops"),
-        IDS.operations: _postgres(site, "ops_runner", "ops", "postgres_ops"),
-        IDS.approvals: _postgres(site, "ops_approver", "ops", "postgres_ops"),
+        IDS.pagerduty_events: _receiver(site, "pagerduty", "pagerduty-routing-key") | {"conn_type": "pagerduty_events"},
+        IDS.slack: {
+            "conn_type": "slack",
+            "password": site.secret("slack-bot-token"),
+            "extra": {"base_url": f"{site.url('receivers')}/slack/api/"},
+        },
+    }
+
+
+def _backups(site: Site) -> dict[str, dict[str, Any]]:
+    return {
         IDS.backup_source: _postgres(site, "ops_backup", "orchestrator", "postgres"),
         IDS.backup_scratch: _postgres(site, "ops_verify", "postgres", "postgres_scratch"),
         IDS.backup_writer: _s3(site, "backup_writer"),
@@ -37,26 +56,23 @@ def all_of(site: Site) -> dict[str, dict[str, Any]]:
         IDS.dr_key: {"conn_type": "generic", "password": age_keys.private(site, age_keys.RECOVERY)},
         IDS.dr_target: _postgres(site, "ops_verify", "postgres", "postgres_scratch"),
         IDS.report_writer: _s3(site, "report_writer"),
-        IDS.redis: {
-            "conn_type": "redis",
-            "host": "127.0.0.1",
-            "port": site.ports["valkey"],
-            "login": "ops_health",
-            "password": site.secret("redis-ops_health"),
-        },
-        IDS.recovery_kubernetes: {
-            "conn_type": "kubernetes",
-            "extra": {"kube_config_path": str(site.path("kubernetes", "ops-recover-db.kubeconfig"))},
-        },
-        IDS.recovery_redis: {
-            "conn_type": "redis",
-            "host": "127.0.0.1",
-            "port": site.ports["valkey"],
-            "login": "ops_recover",
-            "password": site.secret("redis-ops_recover"),
-        },
+    }
+
+
+def _operations(site: Site) -> dict[str, dict[str, Any]]:
+    return {
+        IDS.operations: _postgres(site, "ops_runner", "ops", "postgres_ops"),
+        IDS.approvals: _postgres(site, "ops_approver", "ops", "postgres_ops"),
+        IDS.recovery_kubernetes: _kubernetes(site, "ops-recover-db"),
+        IDS.recovery_redis: _redis(site, "ops_recover"),
         IDS.recovery_postgres: _postgres(site, "ops_restore", "postgres", "postgres"),
         IDS.recovery_window: _postgres(site, "ops_window", "postgres", "postgres"),
+        IDS.gateway: {"conn_type": "http", "host": site.url("gateway"), "password": site.secret("bypass-token")},
+    }
+
+
+def _failover(site: Site) -> dict[str, dict[str, Any]]:
+    return {
         IDS.failover_postgres: {
             "conn_type": "postgres",
             "login": "ops_failover",
@@ -79,20 +95,7 @@ def all_of(site: Site) -> dict[str, dict[str, Any]]:
             "password": site.secret("redis-staging-ops_failover"),
             "extra": {"members": _members(site, staging.VALKEY)},
         },
-        IDS.failover_kubernetes: {
-            "conn_type": "kubernetes",
-            "extra": {"kube_config_path": str(site.path("kubernetes", "ops-failover.kubeconfig"))},
-        },
-        IDS.gateway: {"conn_type": "http", "host": site.url("gateway"), "password": site.secret("bypass-token")},
-        IDS.prometheus: {"conn_type": "http", "host": site.url("prometheus")},
-        IDS.grafana: _receiver(site, "grafana", "grafana-token"),
-        IDS.pagerduty_api: _receiver(site, "pagerduty", "pagerduty-api-token"),
-        IDS.pagerduty_events: _receiver(site, "pagerduty", "pagerduty-routing-key") | {"conn_type": "pagerduty_events"},
-        IDS.slack: {
-            "conn_type": "slack",
-            "password": site.secret("slack-bot-token"),
-            "extra": {"base_url": f"{site.url('receivers')}/slack/api/"},
-        },
+        IDS.failover_kubernetes: _kubernetes(site, "ops-failover"),
     }
 
 
@@ -128,6 +131,18 @@ def _postgres(site: Site, role: str, database: str, server: str) -> dict[str, An
         "schema": database,
         "extra": {"sslmode": "require"},
     }
+
+
+def _kubernetes(site: Site, account: str) -> dict[str, Any]:
+    return {
+        "conn_type": "kubernetes",
+        "extra": {"kube_config_path": str(site.path("kubernetes", f"{account}.kubeconfig"))},
+    }
+
+
+def _redis(site: Site, user: str) -> dict[str, Any]:
+    place = {"host": "127.0.0.1", "port": site.ports["valkey"]}
+    return {"conn_type": "redis", **place, "login": user, "password": site.secret(f"redis-{user}")}
 
 
 def _s3(site: Site, user: str) -> dict[str, Any]:
