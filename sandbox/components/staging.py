@@ -78,7 +78,7 @@ def _prepare_postgres(name: str, site: Site) -> None:
 
 def _certificates(name: str, site: Site, home: Path) -> None:
     postgres.write_certificate(site, name, home)
-    to_store = storage(site).client("patroni", "patroni")
+    to_store = storage(site).client(name, name)  # one each: both are made at the same moment
     copies = {
         "authority.crt": postgres.authority_certificate(site),
         "store.crt": to_store.certificate,
@@ -103,7 +103,10 @@ def _patroni(name: str, site: Site, home: Path) -> Settings:
             "cert": str(home / "store.crt"),
             "key": str(home / "store.key"),
         },
-        "bootstrap": {"dcs": _dynamic(), "initdb": ["data-checksums", {"encoding": "UTF8"}, {"locale": "C.UTF-8"}]},
+        "bootstrap": {
+            "dcs": _dynamic(),
+            "initdb": ["data-checksums", "no-sync", {"encoding": "UTF8"}, {"locale": "C.UTF-8"}],
+        },
         "postgresql": _postgresql(name, site, home),
     }
 
@@ -148,7 +151,7 @@ def _postgresql(name: str, site: Site, home: Path) -> Settings:
         "data_dir": str(home / "data"),
         "bin_dir": str(postgres.server_programs()),
         "pgpass": str(home / "pgpass"),
-        "basebackup": [{"checkpoint": "fast"}],
+        "basebackup": [{"checkpoint": "fast"}, "no-sync"],
         "authentication": {
             use: {"username": role, "password": postgres.password(site, role), "sslmode": "require"}
             for use, role in accounts.items()
