@@ -55,8 +55,14 @@ class Saga:
     facts: Facts = field(default_factory=dict)
 
     def run(self) -> Facts:
-        """Go on to the end and return the facts; VerificationError when it had to be undone, RefusedError when it ended before."""
+        """Go on to the end and return the facts; VerificationError when it had to be undone, RefusedError when it was undone before.
+
+        One that is done changes nothing more: a process may die after its last step, and the scheduler tries again.
+        """
         lines = self._remember()
+        if DONE in self.facts:
+            log.info("%s is done already; nothing was changed", self.subject)
+            return self.facts
         if back := _last(lines, BACK):
             self._go_back(str(back.detail.get("why", "")))
         for step in self.steps:
@@ -67,17 +73,16 @@ class Saga:
 
     def undo(self, why: str) -> None:
         """Take all of it back, also after it was done; returns when it is undone."""
-        lines = self._remember(done_is_fine=True)
+        lines = self._remember()
         if not _last(lines, BACK):
             self._turn_round(why)
         self._undo_all()
 
-    def _remember(self, *, done_is_fine: bool = False) -> Sequence[Entry]:
+    def _remember(self) -> Sequence[Entry]:
         lines = self.journal.entries()
         self.facts.update({each.step: each.detail for each in lines if each.phase is Phase.OUTCOME})
-        ended = UNDONE if UNDONE in self.facts else DONE if DONE in self.facts else ""
-        if ended == UNDONE or (ended and not done_is_fine):
-            raise RefusedError(f"{self.subject} is {ended} already; nothing was changed, begin a new one")
+        if UNDONE in self.facts:
+            raise RefusedError(f"{self.subject} is undone already; nothing was changed, begin a new one")
         return lines
 
     def _do(self, step: Step) -> None:
