@@ -13,8 +13,8 @@ from tests.include.backups.world import world
 pytestmark = pytest.mark.integration
 
 MADE = """
-create table public.things (id int primary key, big bigint, small smallint, yes boolean, at timestamptz, day date, code uuid, raw bytea,
-    note text, amount numeric(10, 2), doc jsonb);
+create table public.things (id int primary key, big bigint, small smallint, yes boolean, at timestamptz, day date, code uuid,
+    raw bytea, note text, amount numeric(10, 2), doc jsonb);
 insert into public.things
 select n, n * 7919, n % 100, n % 2 = 0, timestamptz '2030-01-01Z' + n * interval '1 min', date '2030-01-01' + n, md5(n::text)::uuid,
     decode(md5(n::text), 'hex'), 'note ' || n, n * 1.10, jsonb_build_object('n', n)

@@ -73,7 +73,9 @@ def test_bug_36_the_swap_is_over_in_two_seconds_with_everybody_connected_and_the
     what = (
         "with 30 sessions that come back all the time the name is out of reach for less than 2 s, and the swap back too"
     )
-    proof.held(f"{what} ({swap_s:.2f} s, {back_s:.2f} s)", n=1, held=1, swap_s=round(swap_s, 2), back_s=round(back_s, 2))
+    proof.held(
+        f"{what} ({swap_s:.2f} s, {back_s:.2f} s)", n=1, held=1, swap_s=round(swap_s, 2), back_s=round(back_s, 2)
+    )
 
 
 @contextmanager
