@@ -26,10 +26,16 @@ STAGING = [name for name in components() if "staging" in name]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let two processes share the work (`-n 2 --dist loadgroup`), each with a platform of its own: one of them with Airflow."""
+    """Let three processes share the work (`-n 3 --dist loadgroup`), each with a platform of its own: one of them with Airflow."""
     for item in items:
-        airflow = "airflow_site" in getattr(item, "fixturenames", ()) or "tests/integration/" in item.nodeid
-        item.add_marker(pytest.mark.xdist_group("airflow" if airflow else "platform"))
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    if "airflow_site" in getattr(item, "fixturenames", ()) or "tests/integration/" in item.nodeid:
+        return "airflow"
+    breaking = ("tests/include/recovery/", "tests/include/failover/")
+    return "breaking" if item.nodeid.startswith(breaking) else "platform"
 
 
 bypass_proxies()

@@ -248,6 +248,7 @@ def test_a_file_that_is_forbidden_is_named(desk: Desk, monkeypatch: pytest.Monke
         b"\x7fELF\xff\xfe hush-canary",
         "hush-canary".encode("utf-16"),
     ],
+    ids=lambda _: "case",
 )
 def test_a_file_without_a_private_key_is_named_and_nothing_of_it_is_shown(desk: Desk, text: str | bytes) -> None:
     backup(desk.bucket)

@@ -110,6 +110,7 @@ def test_a_stranger_does_not_open_it() -> None:
         len(SEALED) - 16,
         len(SEALED) - 1,
     ],
+    ids=lambda _: "case",
 )
 def test_what_is_cut_short_is_refused_wherever_it_is_cut(end: int) -> None:
     with pytest.raises(VerificationError, match=r"damaged or cut short"):
@@ -204,7 +205,9 @@ def test_fewer_than_two_recipients_are_refused_and_the_same_one_twice_is_one(nam
         sealing.recipients(named)
 
 
-@pytest.mark.parametrize("text", ["", "age1", "escrow@example.com", NAMED["escrow"][:-1], NAMED["escrow"] + "q"])
+@pytest.mark.parametrize(
+    "text", ["", "age1", "escrow@example.com", NAMED["escrow"][:-1], NAMED["escrow"] + "q"], ids=lambda _: "case"
+)
 def test_what_is_no_recipient_is_named_by_its_setting(text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"backup.recipients.wrong is no age recipient") as raised:
         sealing.recipients({**NAMED, "wrong": text})
@@ -225,7 +228,7 @@ def test_a_private_key_is_read_with_the_blanks_around_it() -> None:
     assert str(sealing.identity(f"\n {FIRST}\n", "the Connection x").to_public()) == NAMED["operations"]
 
 
-@pytest.mark.parametrize("text", ["", "hush-canary", NAMED["operations"], str(FIRST)[:-1]])
+@pytest.mark.parametrize("text", ["", "hush-canary", NAMED["operations"], str(FIRST)[:-1]], ids=lambda _: "case")
 def test_what_is_no_private_key_is_not_shown_and_the_place_is(text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^the Connection x holds no age private key") as raised:
         sealing.identity(text, "the Connection x")
