@@ -3,7 +3,8 @@
 
 Acts on the first Monday as if nothing were left but the bucket, one key and an empty server: restores the newest good backup and an
 older one with the key and the credentials of disaster recovery alone, compares every table, and holds the time that it took and the
-data that would be lost against the targets. Writes a report to sign, as Markdown and PDF. Changes nothing in production.
+data that would be lost against the targets. Then switches the staging database and Redis over and back, and drains a staging node.
+Writes a report to sign, as Markdown and PDF. Changes nothing in production.
 
 **If it is red** the report says what was in the way: a piece that was missing, a damaged backup, a target that was not met, or a step
 that could not look. Mend that and trigger it again, which is always safe: each run restores anew and has a report of its own.
@@ -25,6 +26,11 @@ from sre.operators.disaster import (
     RestoreNewestOperator,
     RestoreOlderOperator,
     WriteReportOperator,
+)
+from sre.operators.failover import (
+    ExerciseNodeDrainOperator,
+    ExercisePostgresFailoverOperator,
+    ExerciseRedisFailoverOperator,
 )
 from sre.operators.reporting import PublishReportOperator
 from sre.operators.schedule import GuardSlotOperator
@@ -61,7 +67,28 @@ with DAG(
         newest=restore_newest.output,
         trigger_rule=TriggerRule.ALL_DONE,  # that nothing was restored is a verdict on the targets, too
     )
-    steps = (restore_newest, restore_older, judge_recovery)
+    # One after the other, and after the restores: each measures an outage, which a busy machine makes longer.
+    exercise_postgres_failover = ExercisePostgresFailoverOperator(
+        task_id="exercise_postgres_failover",
+        limits=settings.failover,
+        trigger_rule=TriggerRule.ALL_DONE,  # a restore that failed says nothing about failover
+        execution_timeout=timedelta(minutes=20),
+    )
+    exercise_redis_failover = ExerciseRedisFailoverOperator(
+        task_id="exercise_redis_failover",
+        limits=settings.failover,
+        trigger_rule=TriggerRule.ALL_DONE,
+        execution_timeout=timedelta(minutes=20),
+    )
+    exercise_node_drain = ExerciseNodeDrainOperator(
+        task_id="exercise_node_drain",
+        limits=settings.failover,
+        trigger_rule=TriggerRule.ALL_DONE,
+        execution_timeout=timedelta(minutes=20),
+    )
+    restores = (restore_newest, restore_older, judge_recovery)
+    failovers = (exercise_postgres_failover, exercise_redis_failover, exercise_node_drain)
+    steps = (*restores, *failovers)
 
     write_report = WriteReportOperator(
         task_id="write_report",

@@ -82,6 +82,28 @@ def of_reaper(store: Store, limits: BackupLimits) -> str:
     return f"sees {found} unfinished uploads, and may not read"
 
 
+def of_recoverer(store: Store, limits: BackupLimits) -> str:
+    """List, as who recovers after a disaster; writing and marking must be refused."""
+    listed = list(store.versions(keys.prefix(limits.database)))
+    refused: dict[str, Callable[[], object]] = {
+        "write": lambda: store.put(f"{keys.prefix(limits.database)}{PROBE}", b"")
+    }
+    if listed:  # its own tags once more: if that is not refused, nothing is changed
+        refused["mark"] = lambda: store.tag(listed[0].key, listed[0].id, {})
+    _refuse(store, refused)
+    return f"lists {len(listed)} objects, and may neither write nor mark"
+
+
+def of_reporter(store: Store, limits: BackupLimits) -> str:
+    """Everything but putting reports must be refused; that is not tried, since what is put stays."""
+    place = f"{keys.prefix(limits.database)}{PROBE}"
+    _refuse(
+        store,
+        {"write backups": lambda: store.put(place, b""), "list": lambda: list(store.versions("reports/"))},
+    )
+    return "may neither list nor write backups; a report is not put, since it would stay"
+
+
 def of_key(key: str, where: str, limits: BackupLimits) -> str:
     """Compare the private key with the public ones."""
     public = str(sealing.identity(key, where).to_public())

@@ -85,7 +85,7 @@ def forecast(tests: Sequence[Point], limits: DisasterLimits) -> Forecast:
     if len(tests) < 2:
         return Forecast(why_not=f"no trend yet: {len(tests) or 'no'} test has restored anything, and two are the least")
     if span < timedelta(days=limits.trend_min_days):
-        seen = f"{len(tests)} tests within {text.span(span.total_seconds())}"
+        seen = f"{len(tests)} tests within {span / timedelta(days=1):.1f} days"
         return Forecast(why_not=f"no trend yet: {seen}, and {limits.trend_min_days} days are the least")
     ages = [(each.at - tests[0].at) / timedelta(days=1) for each in tests]
     growth = statistics.linear_regression(ages, [float(each.database_bytes) for each in tests]).slope

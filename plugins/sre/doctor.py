@@ -14,7 +14,7 @@ from include.findings import Blind
 from include.probes import rights
 from include.recovery import rights as recovery_rights
 from include.settings import Settings
-from sre.hooks import backups, operations, recovery
+from sre.hooks import backups, disaster, operations, recovery
 from sre.hooks.connection import connection
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from include.probes.postgres import Server
 
-WIDTH = 31
+WIDTH = 34
 
 Question = Callable[[], str]
 
@@ -77,6 +77,18 @@ def of_backups(chosen: Settings) -> Mapping[str, Question]:
         ids.backup_verifier: lambda: backup_rights.of_verifier(backups.store(ids.backup_verifier), limits),
         ids.backup_reaper: lambda: backup_rights.of_reaper(backups.store(ids.backup_reaper), limits),
         ids.backup_key: lambda: backup_rights.of_key(backups.private_key(ids.backup_key), ids.backup_key, limits),
+        **of_disaster_recovery(chosen),
+    }
+
+
+def of_disaster_recovery(chosen: Settings) -> Mapping[str, Question]:
+    """Return what is asked of each Connection of the disaster-recovery test."""
+    ids, limits = chosen.connections, chosen.backup
+    return {
+        ids.dr_store: lambda: backup_rights.of_recoverer(backups.store(ids.dr_store, chosen.disaster.bucket), limits),
+        ids.dr_key: lambda: backup_rights.of_key(backups.private_key(ids.dr_key), ids.dr_key, limits),
+        ids.dr_target: lambda: backup_rights.of_scratch(disaster.target(), limits),
+        ids.report_writer: lambda: backup_rights.of_reporter(disaster.reports(), limits),
     }
 
 

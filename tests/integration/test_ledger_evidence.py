@@ -18,8 +18,16 @@ for entry in load().all_items():
         ITEMS.setdefault(entry.dag, []).append(entry)
 
 
+BESIDE = {"monthly_disaster_recovery_test": "staging"}
+"""Fixtures that start what a runbook needs beside the platform."""
+
+
 @pytest.mark.parametrize("dag_id", ITEMS)
-def test_a_run_leaves_the_evidence_that_the_ledger_claims(dag_id: str, airflow_site: Site) -> None:
+def test_a_run_leaves_the_evidence_that_the_ledger_claims(
+    dag_id: str, airflow_site: Site, request: pytest.FixtureRequest
+) -> None:
+    if dag_id in BESIDE:
+        request.getfixturevalue(BESIDE[dag_id])
     airflow = Airflow(airflow_site)
     airflow.wait_for_dags({dag_id})
     airflow.unpause(dag_id)

@@ -49,8 +49,13 @@ def _pieces() -> Mapping[Piece, Callable[[], Any]]:
     return {
         Piece.STORE: lambda: backups.store(ids.dr_store, chosen.disaster.bucket),
         Piece.KEY: lambda: backups.private_key(ids.dr_key),
-        Piece.TARGET: lambda: Login(parameters(ids.dr_target), "connections.dr_target"),
+        Piece.TARGET: target,
     }
+
+
+def target() -> Login:
+    """Return the login at the empty server that is recovered into."""
+    return Login(parameters(settings.load().connections.dr_target), "connections.dr_target")
 
 
 def reports() -> Store:

@@ -14,7 +14,7 @@ import pytest
 
 from include.findings import Blind, Finding, Severity
 from include.ops import export
-from include.ops.evidence import Evidence, Try, append, last_seen, last_values, verdicts_of_previous_run
+from include.ops.evidence import Evidence, Try, append, last_seen, last_values, measured, verdicts_of_previous_run
 
 NOW = datetime(2030, 1, 2, 9, 0, tzinfo=UTC)
 BY = Try(dag_id="daily_health_check", task_id="check_postgres", run_id="r1", try_number=1, code_version="abc")
@@ -279,3 +279,19 @@ def test_an_export_without_a_database_exits_with_2(
     monkeypatch.setenv("OPS_DSN", "postgresql://reader:hush-canary@127.0.0.1:1/ops")
     assert export.main([]) == 2
     assert "hush-canary" not in capsys.readouterr().err
+
+
+@pytest.mark.integration
+def test_numbers_of_a_check_are_read_back_of_each_run_its_last_try_oldest_first(writer: psycopg.Connection) -> None:
+    def of(run_id: str, hours: int, value: float, **changes: Any) -> Evidence:
+        at = NOW + timedelta(hours=hours)
+        return row("s", run_id=run_id, observed_at=at, value=value, detail={"bytes": hours}, **changes)
+
+    append(writer, [of("late", 5, 3.5), of("early", 1, 1.0), of("early", 2, 2.0, try_number=2)])
+    append(writer, [of("other", 3, 9.0, check="other"), of("old", -9, 9.0), replace(of("none", 4, 0), value=None)])
+    append(writer, [replace(of("elsewhere", 3, 9.0), subject="t"), of("now", 6, 9.0)])
+    found = measured(writer, item="H-08", check="connections", subject="s", since=NOW, before=NOW + timedelta(hours=6))
+    assert [(each.run_id, each.value, each.detail) for each in found] == [
+        ("early", 2.0, {"bytes": 2}),
+        ("late", 3.5, {"bytes": 5}),
+    ]
