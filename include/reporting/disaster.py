@@ -15,7 +15,7 @@ from include.reporting.changes import Changes
 from include.reporting.document import Block, Bullets, Document, Section, Signatures, Table, Text
 
 SIGNERS = ("Ran the test", "Read it: service owner")
-SIGNED = "I have read this report, and every step under What to do has somebody who does it."
+SIGNED = "I have read this report, whose result is {}, and every step under What to do has somebody who does it."
 PASSED, WARNED, FAILED = "PASSED", "PASSED, WITH WARNINGS", "FAILED"
 
 
@@ -90,7 +90,7 @@ def compose(test: Exercise) -> Document:
             Section(title="What to do", blocks=[_to_do(test)]),
             Section(title="Compared with the test before", blocks=list(_compared(test))),
             Section(title="What this test does not show", blocks=[Bullets(items=list(_not_shown(test)))]),
-            Section(title="Signatures", blocks=[Text(text=SIGNED), Signatures(roles=SIGNERS)]),
+            Section(title="Signatures", blocks=[Text(text=SIGNED.format(test.verdict)), Signatures(roles=SIGNERS)]),
         ],
     )
 

@@ -14,8 +14,12 @@ from include.reporting.document import SIGNED, Block, Bullets, Document, Signatu
 FONT, BOLD = "Vera", "VeraBd"
 """Of the library itself, so that a PDF looks the same wherever it is made; a letter that they lack shows as a question mark."""
 MARGIN = 56.0
+BOLDER = 1.3
+"""How much wider a letter of a table's head is."""
 PADDING = 6.0
 """Of the library's frame, inside the margins."""
+ALONE = 110.0
+"""Below it a section begins on the next page: a heading at the foot of one reads as if nothing came."""
 INK, GREY, PALE = "#1b1f24", "#59636e", "#eef1f4"
 
 
@@ -45,15 +49,14 @@ def render(document: Document, *, seal: str) -> bytes:
 
 
 def _flow(document: Document, width: float) -> Iterator[Any]:
-    from reportlab.platypus import CondPageBreak, KeepTogether
+    from reportlab.platypus import CondPageBreak
 
     yield _paragraph(document.title, "title")
     yield from (_paragraph(line, "line") for line in document.lines)
     for section in document.sections:
-        yield CondPageBreak(90)  # a heading alone at the foot of a page reads as if nothing came
-        head, *rest = [_paragraph(section.title, "heading"), *(_shown(block, width) for block in section.blocks)]
-        yield KeepTogether([head, *rest[:1]])
-        yield from rest[1:]
+        yield CondPageBreak(ALONE)
+        yield _paragraph(section.title, "heading")
+        yield from (_shown(block, width) for block in section.blocks)
 
 
 def _shown(block: Block, width: float) -> Any:
@@ -97,7 +100,7 @@ def _grid(rows: Sequence[Sequence[str]], widths: Sequence[float], row_height: fl
 
 def _widths(head: Sequence[str], rows: Sequence[Sequence[str]], width: float) -> list[float]:
     """Share the width by what the columns hold; no column is so narrow that its words break, nor takes more than half."""
-    longest = [max(len(str(cell)) for cell in column) for column in zip(head, *rows, strict=True)]
+    longest = [max(BOLDER * len(name), *map(len, column)) for name, *column in zip(head, *rows, strict=True)]
     shares = [min(max(chars, 9), 34) for chars in longest]
     return [width * share / sum(shares) for share in shares]
 

@@ -319,6 +319,7 @@ def test_there_is_room_to_sign() -> None:
     made = document(Signatures(roles=("Ran the test", "Read it")))
     assert "| Ran the test |" in markdown(made)
     assert "Signature" in words_of(pdf.render(made, seal=""))
+    assert "whose result is PASSED" in section(exercise(), "Signatures")  # it may stand on a page of its own
 
 
 def test_moments_are_of_one_zone() -> None:
