@@ -7,8 +7,10 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from sandbox import own
 from sandbox.platform import Platform, components
@@ -25,17 +27,19 @@ STAGING = [name for name in components() if "staging" in name]
 """What only the failover exercise needs, and what takes its time to elect a leader."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let three processes share the work (`-n 3 --dist loadgroup`), each with a platform of its own: one of them with Airflow."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
+class ByPlatform(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Let three processes share the suite (`-n 3`), each with a platform of its own: one with Airflow, one that is often broken."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(("tests/integration/", "tests/watch/test_with_airflow.py")):
+            return "airflow"
+        return "broken" if nodeid.startswith(("tests/include/recovery/", "tests/include/failover/")) else "platform"
 
 
-def _group(item: pytest.Item) -> str:
-    if "airflow_site" in getattr(item, "fixturenames", ()) or "tests/integration/" in item.nodeid:
-        return "airflow"
-    breaking = ("tests/include/recovery/", "tests/include/failover/")
-    return "breaking" if item.nodeid.startswith(breaking) else "platform"
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByPlatform:
+    """Its own `--dist loadgroup` does nothing under pytest 9 (xdist 3.8)."""
+    return ByPlatform(config, log)
 
 
 bypass_proxies()
