@@ -64,7 +64,14 @@ def of_restorer(login: Login, keeper: Login) -> str:
 
 def of_cluster(cluster: Cluster, namespace: str, limits: RecoveryLimits) -> str:
     """Look at the writers; an unknown one would keep a recovery from beginning."""
-    if found := workloads.survey(cluster, namespace=namespace, limits=limits):
+    try:
+        found = workloads.survey(cluster, namespace=namespace, limits=limits)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"cannot look at the writers in {namespace} ({error}); correct the setting namespace, or apply"
+            " deploy/kubernetes/ops-recover-db.yaml"
+        ) from None
+    if found:
         raise ConfigurationError(f"a recovery would not begin: {'; '.join(found[:3])}")
     return f"sees its {len(limits.writers)} writers in {namespace}, and nobody who writes besides"
 

@@ -112,11 +112,15 @@ def test_the_doctor_names_each_mistake_and_changes_nothing(airflow_site: Site) -
     healthy = doctor(airflow_site, {})
     assert (healthy.returncode, "WRONG" in healthy.stdout) == (0, False), healthy.stdout
     before = effects(airflow_site)
-    for given, named in [SETTINGS[0], ({"OPS_NAMESPACE": "no-such-namespace"}, "correct the setting namespace")]:
+    nowhere = ({"OPS_NAMESPACE": "no-such-namespace"}, "correct the setting namespace")
+    for (given, named), lines in [
+        (SETTINGS[0], 1),
+        (nowhere, 2),
+    ]:  # who looks at the cluster, and who stops its writers
         done = doctor(airflow_site, given)
         wrong = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("WRONG")]
-        assert (done.returncode, len(wrong)) == (1, 1)
-        assert named in wrong[0]
+        assert (done.returncode, len(wrong)) == (1, lines)
+        assert all(named in line for line in wrong)
     assert effects(airflow_site) == before
 
 
