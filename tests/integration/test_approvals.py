@@ -323,7 +323,7 @@ def mark(run: Run, task_id: str, state: str) -> None:
     run.place.as_("operator_one").send("PATCH", f"{run.path}/taskInstances/{task_id}?update_mask=new_state", body)
 
 
-def test_who_asks_cannot_answer_nor_can_anybody_who_is_no_approver(tampered: Run) -> None:
+def test_af_04_who_asks_cannot_answer_nor_can_anybody_who_is_no_approver(tampered: Run) -> None:
     assert tampered.ways["self-approval"].held  # what Airflow and the ops database say to it is looked at on the way
 
 
@@ -401,7 +401,7 @@ def test_one_person_is_one_person_however_often_he_answers(asked: Run) -> None:
     assert twice.held
 
 
-def test_a_rejection_ends_red_and_says_who_and_why(asked: Run) -> None:
+def test_af_02_a_rejection_ends_red_and_says_who_and_why(asked: Run) -> None:
     assert "recovery_approver rejected plan" in asked.ways["rejection"].said
     assert "not tonight, please; nothing was changed" in asked.ways["rejection"].said
     assert asked.ways["rejection"].held
@@ -412,7 +412,7 @@ def test_an_approval_without_a_reason_is_none(asked: Run) -> None:
     assert asked.ways["no reason"].held
 
 
-def test_without_an_answer_in_time_nothing_happens(asked: Run) -> None:
+def test_af_03_without_an_answer_in_time_nothing_happens(asked: Run) -> None:
     assert "nobody approved the plan within 30 minutes; nothing was changed" in asked.ways["no answer in time"].said
     assert asked.ways["no answer in time"].held
 

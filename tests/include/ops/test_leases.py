@@ -145,7 +145,7 @@ def test_it_is_renewed_while_it_is_kept(runner: OpsDatabase) -> None:
         lease.guard()
 
 
-def test_of_two_that_begin_together_one_runs(runner: OpsDatabase, proof: Proof) -> None:
+def test_af_10_of_two_that_begin_together_one_runs(runner: OpsDatabase, proof: Proof) -> None:
     rounds = proof.n(small=25, full=200)
     for number in range(rounds):
         together, resource = Barrier(2), f"database/{number}"

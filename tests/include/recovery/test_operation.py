@@ -112,7 +112,7 @@ def test_bug_26_without_an_approval_nothing_is_touched(drill: Drill, recorded: R
 
 @pytest.mark.proof
 @pytest.mark.timeout(4 * 3600)
-def test_killed_or_crashed_anywhere_production_is_what_it_was_or_wholly_recovered(
+def test_af_11_killed_or_crashed_anywhere_production_is_what_it_was_or_wholly_recovered(
     drill: Drill, run: Run, recorded: Recorded, proof: Proof
 ) -> None:
     """Each point of the journal and of the effects: the process is killed, or the server crashes; then go on, or take it back."""
