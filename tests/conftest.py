@@ -27,13 +27,22 @@ STAGING = [name for name in components() if "staging" in name]
 """What only the failover exercise needs, and what takes its time to elect a leader."""
 
 
+GROUPS = {
+    "airflow": ("tests/integration/", "tests/watch/test_with_airflow.py"),
+    "broken": (
+        "tests/include/recovery/",
+        "tests/include/failover/",
+        "tests/deploy/test_failover",
+        "tests/plugins/operators/test_failover",
+    ),
+}
+
+
 class ByPlatform(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """Let three processes share the suite (`-n 3`), each with a platform of its own: one with Airflow, one that is often broken."""
 
     def _split_scope(self, nodeid: str) -> str:
-        if nodeid.startswith(("tests/integration/", "tests/watch/test_with_airflow.py")):
-            return "airflow"
-        return "broken" if nodeid.startswith(("tests/include/recovery/", "tests/include/failover/")) else "platform"
+        return next((group for group, places in GROUPS.items() if nodeid.startswith(places)), "platform")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -31,8 +31,8 @@ OPERATORS: dict[str, type[Any]] = {
 
 
 @pytest.fixture
-def connections(site: Site, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
-    fields = all_of(site)
+def connections(staging: Site, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
+    fields = all_of(staging)
     for name, given in fields.items():
         monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(given))
     return fields
