@@ -71,7 +71,7 @@ check: install  ## format, lint, types, and the fast tests
 	@$(PY) -m include.catalogue
 
 test: ready  ## the whole test suite, against real components that it starts and stops
-	@.venv/bin/pytest -n 3
+	@.venv/bin/pytest -n 4
 
 proof: ready  ## the proofs in full; NAME=… runs one
 	@.venv/bin/pytest -m proof $(if $(NAME),-k "$(NAME)") --proof-full

@@ -28,7 +28,8 @@ STAGING = [name for name in components() if "staging" in name]
 
 
 GROUPS = {
-    "airflow": ("tests/integration/", "tests/watch/test_with_airflow.py"),
+    "people": ("tests/integration/test_approvals", "tests/integration/test_disaster_recovery"),
+    "airflow": ("tests/integration/", "tests/watch/test_with_airflow"),
     "broken": (
         "tests/include/recovery/",
         "tests/include/failover/",
@@ -36,10 +37,11 @@ GROUPS = {
         "tests/plugins/operators/test_failover",
     ),
 }
+"""What shares a platform, by the beginning of its name; all others share one more. The first two run Airflow, the third breaks much."""
 
 
 class ByPlatform(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """Let three processes share the suite (`-n 3`), each with a platform of its own: one with Airflow, one that is often broken."""
+    """Let four processes share the suite (`-n 4`), each with a platform of its own: most of the time they wait, not for a core."""
 
     def _split_scope(self, nodeid: str) -> str:
         return next((group for group, places in GROUPS.items() if nodeid.startswith(places)), "platform")

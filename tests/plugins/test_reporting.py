@@ -14,7 +14,7 @@ from include.looking import blind
 from include.reporting.slack import Message
 from sre.hooks.slack import MessageGoneError, Posted, ReportSlackHook
 from sre.operators.base import CheckOperator
-from sre.operators.reporting import PublishReportOperator
+from sre.operators.reporting import PublishReportOperator, read
 from tests.include.reporting.test_slack import before, finding, recorded, report
 from tests.plugins.fakes import FakeEvidence, FakePager, FakeRun, FakeSlack, context
 
@@ -369,3 +369,12 @@ def test_a_check_whose_evidence_could_not_be_kept_makes_the_run_red_and_says_so(
     with pytest.raises(VerdictError, match="1 unknown"):
         publish(check_trial=pushed).execute(context())
     assert "what was found is not in the evidence" in world.slack.posted["1.0"][0].text
+
+
+@pytest.mark.parametrize(
+    "value", ["forged", 7, [], {}, {"source": "x"}, {"source": "x", "checked": 1, "findings": ["y"]}]
+)
+def test_what_somebody_wrote_into_an_xcom_is_no_report_and_is_told(value: Any) -> None:
+    (finding,) = read("recover", value, "X-06").findings
+    assert finding.severity is Severity.UNKNOWN
+    assert "what recover left is no report of ours" in finding.summary

@@ -225,9 +225,13 @@ class Thread:
 
 def read(task_id: str, value: Mapping[str, Any] | None, item: str) -> Report:
     """Return the report of a task, or the UNKNOWN that a task without one leaves."""
+    reason = f"{task_id} ended without a report; its log says why"
     if value is not None:
-        return Report.from_json(value)
-    why = Blind(error="NoReport", reason=f"{task_id} ended without a report; its log says why", transient=False)
+        try:
+            return Report.from_json(value)
+        except (TypeError, KeyError, AttributeError, ValueError):
+            reason = f"what {task_id} left is no report of ours: somebody changed its XCom"
+    why = Blind(error="NoReport", reason=reason, transient=False)
     return Report(
         source=task_id, checked=0, findings=(Finding.unseen(item=item, check=DIED, subject=task_id, blind=why),)
     )
