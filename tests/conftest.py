@@ -37,7 +37,7 @@ GROUPS = {
         "tests/plugins/operators/test_failover",
     ),
 }
-"""What shares a platform, by the beginning of its name; all others share one more. The first two run Airflow, the third breaks much."""
+"""What shares a platform, by the beginning of its name; all others share one more. Two of them run Airflow, one breaks much."""
 
 
 class ByPlatform(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
