@@ -30,6 +30,7 @@ STAGING = [name for name in components() if "staging" in name]
 GROUPS = {
     "people": ("tests/integration/test_approvals", "tests/integration/test_disaster_recovery"),
     "airflow": ("tests/integration/", "tests/watch/test_with_airflow"),
+    "sandbox": ("tests/sandbox/", "tests/watch/", "tests/zoo/"),
     "broken": (
         "tests/include/recovery/",
         "tests/include/failover/",
@@ -37,7 +38,7 @@ GROUPS = {
         "tests/plugins/operators/test_failover",
     ),
 }
-"""What shares a platform, by the beginning of its name; all others share one more. Two of them run Airflow, one breaks much."""
+"""What shares a platform, by the beginning of its name; all others share one more. Two run Airflow, one breaks much."""
 
 
 class ByPlatform(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
