@@ -28,7 +28,11 @@ STAGING = [name for name in components() if "staging" in name]
 
 
 GROUPS = {
-    "people": ("tests/integration/test_approvals", "tests/integration/test_disaster_recovery"),
+    "people": (
+        "tests/integration/test_approvals",
+        "tests/integration/test_disaster_recovery",
+        "tests/integration/test_ledger",
+    ),
     "airflow": ("tests/integration/", "tests/watch/test_with_airflow"),
     "sandbox": ("tests/sandbox/", "tests/watch/", "tests/zoo/"),
     "broken": (

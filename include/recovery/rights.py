@@ -68,8 +68,8 @@ def of_cluster(cluster: Cluster, namespace: str, limits: RecoveryLimits) -> str:
         found = workloads.survey(cluster, namespace=namespace, limits=limits)
     except ConfigurationError as error:
         raise ConfigurationError(
-            f"cannot look at the writers in {namespace} ({error}); correct the setting namespace, or apply"
-            " deploy/kubernetes/ops-recover-db.yaml"
+            f"may not look at the writers in {namespace}: correct the setting namespace, or apply"
+            f" deploy/kubernetes/ops-recover-db.yaml ({error})"
         ) from None
     if found:
         raise ConfigurationError(f"a recovery would not begin: {'; '.join(found[:3])}")

@@ -34,6 +34,7 @@ from sandbox.connections import all_of
 from sandbox.site import PROJECT, Site
 from sre import runs
 from tests.include.backups.world import World
+from tests.integration.test_ledger_evidence import missing
 from tests.proof import Proof
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
@@ -562,6 +563,11 @@ def test_what_one_asked_for_and_another_approved_is_carried_out(through: tuple[R
     assert done.after.uses == done.before.uses + 1
     ((person, reason),) = ask(run.site, "select person, reason from ops.approval where plan_id = %s", run.plan().id)
     assert (person, reason) == ("recovery_approver", BECAUSE)
+
+
+def test_it_leaves_the_evidence_that_the_ledger_claims(through: tuple[Refusal, Run]) -> None:
+    _, run = through
+    assert missing(DAG_ID, run.site, run.run_id) == []
 
 
 def test_the_acting_task_cleared_afterwards_finds_all_done_and_does_nothing(through: tuple[Refusal, Run]) -> None:

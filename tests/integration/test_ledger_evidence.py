@@ -18,11 +18,14 @@ for entry in load().all_items():
         ITEMS.setdefault(entry.dag, []).append(entry)
 
 
+APPROVED = {"database_recovery"}
+"""What acts only after an approval is asked for its evidence where it gets one: tests/integration/test_approvals.py."""
+
 BESIDE = {"monthly_disaster_recovery_test": "staging"}
 """Fixtures that start what a runbook needs beside the platform."""
 
 
-@pytest.mark.parametrize("dag_id", ITEMS)
+@pytest.mark.parametrize("dag_id", sorted(ITEMS.keys() - APPROVED))
 def test_a_run_leaves_the_evidence_that_the_ledger_claims(
     dag_id: str, airflow_site: Site, request: pytest.FixtureRequest
 ) -> None:
@@ -33,10 +36,13 @@ def test_a_run_leaves_the_evidence_that_the_ledger_claims(
     airflow.unpause(dag_id)
     run_id = airflow.trigger(dag_id)
     airflow.wait_for_run(dag_id, run_id)
-    left = rows(airflow_site, run_id)
-    assert {
-        item.id: (item.task, item.evidence) for item in ITEMS[dag_id] if (item.task, item.evidence) not in left
-    } == {}
+    assert missing(dag_id, airflow_site, run_id) == []
+
+
+def missing(dag_id: str, site: Site, run_id: str) -> list[str]:
+    """The items of a runbook of which a run left no row by the task that the ledger names."""
+    left = rows(site, run_id)
+    return [item.id for item in ITEMS[dag_id] if (item.task, item.evidence) not in left]
 
 
 def rows(site: Site, run_id: str) -> set[tuple[str, str]]:

@@ -15,8 +15,8 @@ select
         select array_agg(coalesce(r.rolname || ': ', '') || setting order by r.rolname, setting)
         from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole, unnest(s.setconfig) as setting
         where s.setdatabase = d.oid
-    ), '{}') as settings,
-    coalesce(d.datacl::text[], '{}') as grants,
+    ), array[]::text[]) as settings,
+    coalesce(d.datacl::text[], array[]::text[]) as grants,
     shobj_description(d.oid, 'pg_database') as comment,
     case
         when has_database_privilege(d.oid, 'connect') or pg_has_role('pg_read_all_stats', 'usage') then pg_database_size(d.oid)

@@ -75,7 +75,7 @@ def test_acknowledged_writes_that_a_standby_never_got_are_counted_as_lost(platfo
         measured = probe.lap()
     assert len(measured.lost) >= 10
     assert min(measured.lost) >= held
-    assert max(measured.lost) <= written
+    assert max(measured.lost) <= written + 1  # one more may be on its way when the server dies
     # The old primary is ahead of the new one: it comes back by pg_rewind, or not at all.
     pair.whole(pair_site)
     go(pair.postgres_pair(pair_site), crash.leader, LIMITS)
