@@ -189,11 +189,16 @@ def _read(store: Store, version: Version) -> Backup:
 
 
 def one_each(backups: Iterable[Backup]) -> list[Backup]:
-    """Return one backup a key, the best: what somebody wrote over a good one does not hide it."""
+    """Return one backup a key: what somebody wrote over a good one does not hide it, nor does it hide that one was BAD."""
     best: dict[str, Backup] = {}
-    for backup in sorted(backups, key=lambda each: (not each.is_good, not each.manifest, each.stored_at)):
+    for backup in sorted(backups, key=_rank):
         best.setdefault(backup.key, backup)
     return sorted(best.values(), key=lambda each: each.key)
+
+
+def _rank(backup: Backup) -> tuple[bool, bool, bool, datetime]:
+    was_bad = backup.manifest is not None and backup.verdict is Verdict.BAD
+    return not backup.is_good, not was_bad, not backup.manifest, backup.stored_at
 
 
 def _without(manifests: Iterable[Version], found: Iterable[Version]) -> list[str]:

@@ -178,6 +178,10 @@ def test_h_03_an_open_incident_is_named_and_how_fast_others_were_taken_is_told(s
     assert drill.subject not in {f.subject for f in after.findings}
 
 
+A_FEW_ERRORS = 0.005
+"""Of a few hundred requests in five minutes; one more or less is half of a rate."""
+
+
 def test_h_04_a_firing_alert_is_named_and_each_panels_own_query_is_run(site: Site) -> None:
     from include.settings import load
 
@@ -188,7 +192,7 @@ def test_h_04_a_firing_alert_is_named_and_each_panels_own_query_is_run(site: Sit
     rate = f'sum(rate(http_requests_total{{{OWN}, code=~"5.."}}[5m])) / sum(rate(http_requests_total{{{OWN}}}[5m]))'
     now = datetime.now(UTC)
     hour = [promql(site, rate, now - timedelta(minutes=minute))[()] for minute in range(0, 60, 5)]
-    assert float(errors.summary.split(",")[0]) == pytest.approx(median(hour), rel=0.5)
+    assert float(errors.summary.split(",")[0]) == pytest.approx(median(hour), rel=0.5, abs=A_FEW_ERRORS)
     assert len([finding for finding in report.findings if finding.check == "panels"]) == len(load().grafana.panels) == 4
 
 
