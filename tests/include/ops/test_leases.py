@@ -155,6 +155,8 @@ def begin(address: str, resource: str, at: float) -> str:
     return ""
 
 
+@pytest.mark.proof
+@pytest.mark.timeout(900)
 def test_af_10_of_two_that_begin_together_one_runs(ops: Callable[[str], str], proof: Proof) -> None:
     rounds, address = proof.n(small=25, full=200), ops("ops_runner")
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
@@ -187,6 +189,8 @@ with leases.keep(lease, every_s=0.1):
 """
 
 
+@pytest.mark.proof
+@pytest.mark.timeout(900)
 def test_a_process_that_slept_past_its_lease_writes_nothing_when_it_wakes(
     ops: Callable[[str], str], runner: OpsDatabase, proof: Proof
 ) -> None:

@@ -170,6 +170,8 @@ def test_what_was_done_can_be_undone_by_a_person(operation: Operation) -> None:
         operation.process().undo("again")
 
 
+@pytest.mark.proof
+@pytest.mark.timeout(900)
 def test_killed_anywhere_it_ends_done_or_undone(runner: OpsDatabase, proof: Proof) -> None:
     times = proof.n(small=10, full=500)
     for _ in range(times):
