@@ -16,6 +16,9 @@ from typing import Any
 from include.errors import ConfigurationError, RefusedError
 from include.ops.database import OpsDatabase
 
+USE = "use the plan"
+"""First step of every operation that is approved: until its outcome stands in the journal nothing was touched."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:

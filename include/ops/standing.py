@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from include.ops.database import OpsDatabase
+from include.ops.gate import USE
 from include.ops.saga import BACK, DONE, UNDONE
 
 
@@ -53,16 +54,17 @@ def reap_leases(ops: OpsDatabase) -> Sequence[RanOut]:
 
 
 def standing(ops: OpsDatabase) -> Sequence[Standing]:
-    """Return every operation whose journal has not ended and which holds no lease that lives, oldest first."""
+    """Return every operation that touched something, whose journal has not ended and which holds no lease that lives, oldest first."""
     query = """
         select distinct on (op_id) op_id::text, by, step, phase = 'outcome', at at time zone 'UTC',
             exists (select from ops.journal as b where b.op_id = j.op_id and b.step = %(back)s)
         from ops.journal as j
         where not exists (select from ops.journal as e where e.op_id = j.op_id and e.step = any(%(ends)s) and e.phase = 'outcome')
+          and exists (select from ops.journal as t where t.op_id = j.op_id and (t.step <> %(use)s or t.phase = 'outcome'))
           and not exists (select from ops.lease as l where l.op_id = j.op_id and l.expires_at > clock_timestamp())
         order by op_id, id desc
     """
     with ops.session() as session:
-        rows = session.execute(query, {"back": BACK, "ends": [DONE, UNDONE]}).fetchall()
+        rows = session.execute(query, {"back": BACK, "ends": [DONE, UNDONE], "use": USE}).fetchall()
     found = [Standing(op_id=o, by=by, step=s, ended=e, since=at, going_back=b) for o, by, s, e, at, b in rows]
     return sorted(found, key=lambda each: each.since)

@@ -1,7 +1,6 @@
 """The recovery as one operation of steps, each of which can be done again and undone.
 
-    use the plan, open the window, check, record, [stop,] restore, [stop,] count, close the doors, swap, set aside, start, smoke,
-    shut the window
+    use the plan, check, record, [stop,] restore, [stop,] count, close the doors, swap, set aside, start, smoke
 
 Until the swap the running database is not touched; after it the old one stays beside it. Where a step fails for good, all of it is
 taken back in reverse; where the process is killed, the next one goes on (`act`), or a person does (`python -m include.recovery`).
@@ -12,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from include.errors import RefusedError, VerificationError
@@ -31,9 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-USE = "use the plan"
-OPEN_FOR = timedelta(hours=4) - timedelta(minutes=1)
-"""The server lets no window be longer than four hours; ours must still be shorter when it looks."""
+USE = gate.USE
 
 
 def act(recovery: Recovery, ops: OpsDatabase, *, holder: str, wait_s: float = 0.0) -> Facts:
@@ -46,7 +43,8 @@ def act(recovery: Recovery, ops: OpsDatabase, *, holder: str, wait_s: float = 0.
     with leases.keep(lease):
         writing = Journal(ops, recovery.request.op_id, holder, lease.token)
         approved = authorise(recovery, ops, writing)
-        return saga(replace(recovery, request=Request.of(recovery.request.op_id, approved)), writing, lease).run()
+        with window.opened(recovery.access.window):
+            return saga(replace(recovery, request=Request.of(recovery.request.op_id, approved)), writing, lease).run()
 
 
 def take_back(recovery: Recovery, ops: OpsDatabase, *, holder: str, why: str) -> None:
@@ -55,7 +53,8 @@ def take_back(recovery: Recovery, ops: OpsDatabase, *, holder: str, why: str) ->
     with leases.keep(lease):
         writing = Journal(ops, recovery.request.op_id, holder, lease.token)
         approved = approved_by(writing)
-        saga(replace(recovery, request=Request.of(recovery.request.op_id, approved)), writing, lease).undo(why)
+        with window.opened(recovery.access.window):
+            saga(replace(recovery, request=Request.of(recovery.request.op_id, approved)), writing, lease).undo(why)
 
 
 def approved_by(writing: Journal) -> Mapping[str, Any]:
@@ -104,7 +103,6 @@ class Steps:
         stop = Step(name="stop", do=self._stop, undo=self._start_again)
         restore = Step(name="restore", do=self._restore, undo=self._drop_restored)
         return [
-            Step(name="open the window", do=self._open_window, undo=self._shut_at_last),
             Step(name="check", do=self._check),
             Step(name="record", do=self._record),
             *([stop, restore] if self.recovery.request.stop_first else [restore, stop]),
@@ -114,24 +112,7 @@ class Steps:
             Step(name="set aside", do=self._set_aside, undo=self._put_back),
             Step(name="start", do=self._start, undo=self._stop_again),
             Step(name="smoke", do=self._smoke),
-            Step(name="shut the window", do=self._shut_window, undo=self._open_again),
         ]
-
-    # --- the window -----------------------------------------------------------------------------------------------------
-
-    def _open_window(self) -> Mapping[str, Any]:
-        until = datetime.now(UTC).replace(microsecond=0) + OPEN_FOR
-        window.open_window(self.recovery.access.window, until)
-        return {"until": until.isoformat()}
-
-    def _open_again(self) -> None:
-        self._open_window()
-
-    def _shut_window(self) -> None:
-        window.close_window(self.recovery.access.window)
-
-    def _shut_at_last(self) -> None:
-        self._shut_window()
 
     # --- look -----------------------------------------------------------------------------------------------------------
 

@@ -67,16 +67,19 @@ def judged(name: str, mark: Mark, now: datetime, limits: RestoreLimits, found: C
     return Kept(name=name, op_id=mark.op_id, since=mark.at, why=why)
 
 
-def drop(access: Access, database: str, old: Sequence[Kept], limits: RestoreLimits) -> list[str]:
-    """Drop those that may go, through a window of its own; return their names. RefusedError if somebody is in one of them."""
+def drop(access: Access, ops: OpsDatabase, database: str, old: Sequence[Kept], limits: RestoreLimits) -> list[str]:
+    """Drop those that may go, through a window of its own; return their names. RefusedError if somebody is in one of them.
+
+    Nothing is dropped while a recovery is at work: shutting the window would end its sessions.
+    """
     going = [each for each in old if not each.why]
-    if not going:
+    if not going or _restoring(ops):
         return []
     window.open_window(access.window, _soon(access.restorer.reader))
     try:
         return [each.name for each in going if _dropped(access.restorer.login, database, each, limits)]
     finally:
-        window.close_window(access.window)
+        shut_forgotten_window(access, ops)
 
 
 def _soon(reader: Login) -> datetime:

@@ -5,12 +5,35 @@ The server holds it (deploy/postgres/orchestrator_window.sql): the role that ope
 
 from __future__ import annotations
 
-from datetime import datetime
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 from include.backups.login import Login
-from include.errors import RefusedError, VerificationError
+from include.errors import RefusedError, RunbookError, VerificationError
+
+log = logging.getLogger(__name__)
 
 ROLE = "ops_restore"
+OPEN_FOR = timedelta(hours=4) - timedelta(minutes=1)
+"""The server lets no window be longer than four hours; ours must still be shorter when it looks."""
+
+
+@contextmanager
+def opened(login: Login) -> Iterator[None]:
+    """Let ops_restore log in as long as this process is at work; each process that goes on opens it anew.
+
+    A window that cannot be shut, or whose process dies, is shut by the reaper within the hour, and by the server after four.
+    """
+    open_window(login, datetime.now(UTC).replace(microsecond=0) + OPEN_FOR)
+    try:
+        yield
+    finally:
+        try:
+            close_window(login)
+        except RunbookError as error:  # what the recovery came to is the news
+            log.warning("the window is left to the reaper: %s", error)
 
 
 def open_window(login: Login, until: datetime) -> None:

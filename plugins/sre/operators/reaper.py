@@ -81,10 +81,11 @@ class ReapRecoveriesOperator(ReaperOperator):
 
         runs.refuse_backfill(context)
         doors, limits = access(), settings.load().restore
-        shut = reap.shut_forgotten_window(doors, operations())
+        ops = operations()
+        shut = reap.shut_forgotten_window(doors, ops)
         found = catalogue.look(doors.restorer.store, self.limits.database)
         old = reap.kept(doors.restorer.reader, self.limits.database, limits, found)
-        dropped = reap.drop(doors, self.limits.database, old, limits) if runs.acts(context) else []
+        dropped = reap.drop(doors, ops, self.limits.database, old, limits) if runs.acts(context) else []
         return Report(source=self.source, checked=1, findings=tuple(self._said(shut, old, dropped)))
 
     def _said(self, shut: Any, old: Sequence[Kept], dropped: list[str]) -> Iterator[Finding]:

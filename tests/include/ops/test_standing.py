@@ -6,7 +6,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from include.ops import leases, saga, standing
+from include.ops import gate, leases, saga, standing
 from include.ops.database import OpsDatabase
 from include.ops.journal import Journal
 from include.ops.leases import Mode, Wanted
@@ -36,6 +36,14 @@ def test_one_that_is_at_work_is_not(runner: OpsDatabase) -> None:
     journal = begun(runner)
     leases.acquire(runner, Wanted(resource="database/x", mode=Mode.RESTORE, op_id=journal.op_id, holder="a test"))
     assert standing.standing(runner) == []
+
+
+def test_one_whose_plan_was_refused_touched_nothing_and_is_not(runner: OpsDatabase) -> None:
+    refused = Journal(runner, str(uuid4()), "a test", 1)
+    refused.intend(gate.USE)
+    assert standing.standing(runner) == []
+    refused.record(gate.USE)
+    assert [each.op_id for each in standing.standing(runner)] == [refused.op_id]
 
 
 def test_leases_that_ran_out_are_removed_and_named(ops: Callable[[str], str], runner: OpsDatabase) -> None:

@@ -14,7 +14,10 @@ import pytest
 from sandbox.components import postgres
 from sandbox.platform import Platform
 from sandbox.site import Site, free_ports
+from tests.include.ops.conftest import ops, runner, server, template
 from tests.include.recovery.scene import Scene, approve, scene, tidied
+
+__all__ = ["ops", "runner", "server", "template"]
 
 
 @pytest.fixture(scope="package")

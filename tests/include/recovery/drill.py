@@ -149,6 +149,10 @@ class Drill:
     def is_shut(self) -> bool:
         return window.window(self.recovery(str(uuid.uuid4())).access.window) is None
 
+    def shut(self) -> None:
+        """Do what the reaper does within the hour about a window that a dead recovery left open."""
+        window.close_window(self.recovery(str(uuid.uuid4())).access.window)
+
     def leases(self) -> list[str]:
         with self.ops.session() as session:
             return [str(row[0]) for row in session.execute("select holder from ops.lease where expires_at > now()")]

@@ -9,6 +9,9 @@ import pytest
 
 from include.backups.catalogue import Catalogue
 from include.errors import RefusedError
+from include.ops import leases
+from include.ops.database import OpsDatabase
+from include.ops.leases import Mode, Wanted
 from include.recovery import databases, reap, swap
 from include.recovery.databases import Mark
 from include.recovery.reap import Kept
@@ -71,21 +74,21 @@ def aged(here: Scene, name: str) -> None:
 
 
 @pytest.mark.integration
-def test_what_was_swapped_away_is_dropped_when_it_is_old_and_not_before(production: Site) -> None:
+def test_what_was_swapped_away_is_dropped_when_it_is_old_and_not_before(production: Site, runner: OpsDatabase) -> None:
     with scene(production) as here:  # of its own: what it loses, others could not get back
         here.swapped()
-        _young_stays_and_old_goes(here)
+        _young_stays_and_old_goes(here, runner)
 
 
-def _young_stays_and_old_goes(here: Scene) -> None:
+def _young_stays_and_old_goes(here: Scene, runner: OpsDatabase) -> None:
     found = here.world.catalogue()
     young = reap.kept(here.reader, here.database, LIMITS, found)
     assert [each.name for each in young] == [here.names.before]
-    assert reap.drop(access(here), here.database, young, LIMITS) == []
+    assert reap.drop(access(here), runner, here.database, young, LIMITS) == []
     aged(here, here.names.before)
     old = reap.kept(here.reader, here.database, LIMITS, found)
     try:
-        assert reap.drop(access(here), here.database, old, LIMITS) == [here.names.before]
+        assert reap.drop(access(here), runner, here.database, old, LIMITS) == [here.names.before]
         assert here.names.before not in here.all_names()
         assert here.database in here.all_names()
     finally:
@@ -93,7 +96,7 @@ def _young_stays_and_old_goes(here: Scene) -> None:
 
 
 @pytest.mark.integration
-def test_what_came_back_is_kept_as_long_and_then_dropped_too(here: Scene) -> None:
+def test_what_came_back_is_kept_as_long_and_then_dropped_too(here: Scene, runner: OpsDatabase) -> None:
     from include.recovery import doors
 
     here.swapped()
@@ -102,7 +105,7 @@ def test_what_came_back_is_kept_as_long_and_then_dropped_too(here: Scene) -> Non
     aged(here, here.names.restore)
     old = reap.kept(here.reader, here.database, LIMITS, here.world.catalogue())
     try:
-        assert reap.drop(access(here), here.database, old, LIMITS) == [here.names.restore]
+        assert reap.drop(access(here), runner, here.database, old, LIMITS) == [here.names.restore]
     finally:
         approve(here.site)
 
@@ -116,10 +119,21 @@ def test_one_that_only_looks_like_ours_is_not_even_listed(here: Scene) -> None:
 
 
 @pytest.mark.integration
-def test_a_mark_that_was_copied_to_another_name_drops_nothing(here: Scene) -> None:
+def test_a_mark_that_was_copied_to_another_name_drops_nothing(here: Scene, runner: OpsDatabase) -> None:
     lying = Kept(name=f"{here.database}_before_mine", op_id=here.op_id, since=NOW, why="")
     try:
         with pytest.raises(RefusedError, match="which would have called it otherwise"):
-            reap.drop(access(here), here.database, [lying], LIMITS)
+            reap.drop(access(here), runner, here.database, [lying], LIMITS)
     finally:
         approve(here.site)
+
+
+@pytest.mark.integration
+def test_while_a_recovery_is_at_work_its_window_stays_open_and_nothing_is_dropped(
+    here: Scene, runner: OpsDatabase
+) -> None:
+    leases.acquire(runner, Wanted(resource="database/x", mode=Mode.RESTORE, op_id=here.op_id, holder="a recovery"))
+    old = Kept(name=here.names.before, op_id=here.op_id, since=NOW, why="")
+    assert reap.drop(access(here), runner, here.database, [old], LIMITS) == []
+    assert reap.shut_forgotten_window(access(here), runner) is None
+    here.seen()  # ops_restore still logs in
