@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from include.errors import ConfigurationError, RunbookError, TransientError
@@ -41,7 +41,7 @@ class Login:
     :param setting: which setting names the Connection that led there, for errors.
     """
 
-    parameters: Mapping[str, Any]
+    parameters: Mapping[str, Any] = field(repr=False)
     setting: str = "connections.backup_source"
 
     @property

@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -80,7 +80,7 @@ class Prover:
 
     store: Store
     server: Login
-    key: str
+    key: str = field(repr=False)
     key_from: str
     limits: BackupLimits
 

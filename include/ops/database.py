@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from include.errors import ConfigurationError, PermanentError, RefusedError, TransientError
@@ -30,7 +30,7 @@ class OpsDatabase:
     :param name: what it is called in errors.
     """
 
-    parameters: Mapping[str, Any]
+    parameters: Mapping[str, Any] = field(repr=False)
     who: str = "OPS_DSN"
     name: str = "ops database"
 

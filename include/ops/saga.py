@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from include.errors import RefusedError, RunbookError, TransientError, VerificationError
+from include.ops import journal
 from include.ops.journal import Entry, Journal, Phase
 from include.ops.leases import HeldBackError, Lease
 
@@ -63,7 +64,7 @@ class Saga:
         if DONE in self.facts:
             log.info("%s is done already; nothing was changed", self.subject)
             return self.facts
-        if back := _last(lines, BACK):
+        if back := journal.last(lines, BACK, Phase.INTENT):
             self._go_back(str(back.detail.get("why", "")))
         for step in self.steps:
             if step.name not in self.facts:
@@ -74,7 +75,7 @@ class Saga:
     def undo(self, why: str) -> None:
         """Take all of it back, also after it was done; returns when it is undone."""
         lines = self._remember()
-        if not _last(lines, BACK):
+        if not journal.last(lines, BACK, Phase.INTENT):
             self._turn_round(why)
         self._undo_all()
 
@@ -123,7 +124,3 @@ class Saga:
                 step.undo()
                 self.journal.record(name)
         self.journal.record(UNDONE)
-
-
-def _last(lines: Sequence[Entry], step: str) -> Entry | None:
-    return next((each for each in reversed(lines) if each.step == step), None)

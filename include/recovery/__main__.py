@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import json
 import logging
 import socket
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from include import settings
 from include.errors import ConfigurationError, RunbookError
 from include.ops import journal
+from include.ops.__main__ import show_journal
 from include.ops.database import OpsDatabase
 from include.recovery import by_file, operation
 from include.recovery.request import Recovery, Request
@@ -40,7 +40,7 @@ def _do(options: argparse.Namespace) -> None:
     connections = by_file.Connections.read(options.connections)
     ops, holder = by_file.ops(connections, chosen), f"{getpass.getuser()}@{socket.gethostname()}"
     if options.verb == "show":
-        _show(ops, options.op_id)
+        show_journal(ops, options.op_id)
         return
     _refuse_unknown(ops, options.op_id)
     request = Request(op_id=options.op_id, reason="")
@@ -58,11 +58,6 @@ def _refuse_unknown(ops: OpsDatabase, op_id: str) -> None:
         raise ConfigurationError(
             f"operation {op_id} has not begun: nothing can go on or be undone; a recovery begins in Airflow, with its approval"
         )
-
-
-def _show(ops: OpsDatabase, op_id: str) -> None:
-    for each in journal.entries(ops, op_id):
-        print(f"{each.at:%Y-%m-%d %H:%M:%S} {each.phase:<8} {each.step:<18} {json.dumps(dict(each.detail))[:160]}")
 
 
 def _parser() -> argparse.ArgumentParser:

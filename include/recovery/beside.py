@@ -11,7 +11,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +65,7 @@ class Restorer:
     store: Store
     login: Login
     reader: Login
-    key: str
+    key: str = field(repr=False)
     key_from: str
     backup: BackupLimits
     limits: RestoreLimits

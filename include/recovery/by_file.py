@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ class Connections:
     """The Connections in a file, by id."""
 
     path: Path
-    by_id: Mapping[str, Fields]
+    by_id: Mapping[str, Fields] = field(repr=False)
 
     @classmethod
     def read(cls, path: Path) -> Connections:

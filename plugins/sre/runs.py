@@ -80,7 +80,7 @@ def acts(context: Context) -> bool:
 
 def strictly(value: object, name: str) -> bool:
     """Return a boolean Param, which a template renders as text; ConfigurationError if it is neither."""
-    known = {"True": True, "true": True, "False": False, "false": False, "": False}
+    known = {"True": True, "true": True, "False": False, "false": False}
     if str(value) not in known:
         raise ConfigurationError(
             f"{name} is true or false, not {str(value)[:40]!r}; nothing was changed, trigger it again"

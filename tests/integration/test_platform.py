@@ -45,10 +45,10 @@ def listening() -> dict[str, str]:
     return {line[9]: line[1] for line in lines if line[3] == LISTEN}
 
 
-def test_every_component_is_healthy(airflow_site: Site) -> None:
-    started = Platform(airflow_site, without=own.left_out(airflow_site))
-    beside = [name for name in started.components if "staging" in name]  # tests/include/failover starts those
-    assert [each for each in started.status() if not each.healthy and each.name not in beside] == []
+def test_every_component_is_healthy(airflow_site: Site, staging: Site) -> None:
+    assert staging == airflow_site
+    sick = [each for each in Platform(airflow_site, without=own.left_out(airflow_site)).status() if not each.healthy]
+    assert sick == []
 
 
 def test_nothing_listens_for_other_machines(airflow_site: Site, platform: Platform) -> None:

@@ -13,11 +13,11 @@ from include.recovery.beside import Restorer
 from include.recovery.cluster import ApiCluster
 from include.recovery.request import Access
 from sre.hooks import backups
+from sre.hooks import redis as redis_hook
 from sre.hooks.connection import connection
 from sre.hooks.http import HttpClientHook
 from sre.hooks.kubernetes import api_client
 from sre.hooks.postgres import parameters
-from sre.hooks.redis import client
 
 if TYPE_CHECKING:
     import httpx
@@ -53,7 +53,8 @@ def access() -> Access:
 def _free_bytes() -> int | None:
     chosen = settings.load()
     hook = HttpClientHook(chosen.connections.prometheus, timeout_s=PROMETHEUS_ANSWERS_WITHIN_S)
-    return preflight.free_bytes(Prometheus(hook.get_conn()), chosen.restore.free_bytes_query, datetime.now(UTC))
+    with hook.get_conn() as client:
+        return preflight.free_bytes(Prometheus(client), chosen.restore.free_bytes_query, datetime.now(UTC))
 
 
 def restorer() -> Login:
@@ -73,7 +74,7 @@ def cluster() -> ApiCluster:
 
 def redis() -> Redis:
     """Return a client of the application's Redis that answers in text."""
-    found = client(settings.load().connections.recovery_redis, REDIS_ANSWERS_WITHIN_S)
+    found = redis_hook.client(settings.load().connections.recovery_redis, REDIS_ANSWERS_WITHIN_S)
     found.connection_pool.connection_kwargs["decode_responses"] = True
     return found
 
@@ -84,6 +85,6 @@ def gateway() -> httpx.Client:
 
     to = settings.load().connections.gateway
     found = HttpClientHook(to, timeout_s=GATEWAY_ANSWERS_WITHIN_S).get_conn()
-    del found.headers["Authorization"]  # its token is no bearer's: it passes maintenance mode
+    found.headers.pop("Authorization", None)  # its token is no bearer's: it passes maintenance mode
     found.headers[BYPASS_HEADER] = connection(to).password or ""
     return found

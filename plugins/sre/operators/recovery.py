@@ -175,6 +175,8 @@ class RecoverOperator(RecoveryOperator):
         for item, check, step, said in TOLD:
             left = {name: value for name, value in facts.get(step, {}).items() if name != "recorded"}
             yield self.found(item, check, said.format_map(_Missing(map(_readable, left.items()))), **left)
+        for changed in facts.get("start", {}).get("changed", ()):
+            yield replace(self.found("X-05", "left_alone", changed, Severity.WARNING), next_step=PAGE)
         key, lost = (
             facts.get("use the plan", {}).get("key", "the backup"),
             facts.get("count", {}).get("said", "not counted"),
