@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import secrets
 import socket
 from collections.abc import Callable, Mapping
@@ -42,6 +43,11 @@ PORTS: Mapping[str, int] = {
     "watch": 28950,
 }
 """Port of every server of `make up`; all of them listen on loopback only."""
+
+BLOCKS = range(10240, 27904, 32)
+"""First port of every block that `free_ports` may choose: below what Linux gives to outgoing connections (32768)."""
+
+_HOLDERS: list[socket.socket] = []
 
 
 @dataclass(frozen=True)
@@ -128,13 +134,28 @@ def cache() -> Path:
 
 
 def free_ports() -> dict[str, int]:
-    """Return a port for every server that was free a moment ago, so that tests can run beside `make up`."""
+    """Return a port for every server that nobody has, so that tests can run beside `make up` and beside each other.
+
+    They lie below the ports that Linux gives to outgoing connections, in a block that nobody else is given while this
+    process lives: it holds the block's first port.
+    """
+    blocks = list(BLOCKS)
+    random.shuffle(blocks)
+    return next(filter(None, map(_block, blocks)))
+
+
+def _block(first: int) -> dict[str, int] | None:
+    ports = dict(zip(PORTS, range(first + 1, first + BLOCKS.step), strict=False))
     with ExitStack() as stack:
-        return {name: _bound(stack) for name in PORTS}
+        try:
+            holder, *_ = [_bound(stack, port) for port in (first, *ports.values())]
+        except OSError:
+            return None
+        _HOLDERS.append(holder.dup())
+    return ports
 
 
-def _bound(stack: ExitStack) -> int:
+def _bound(stack: ExitStack, port: int) -> socket.socket:
     listener = stack.enter_context(socket.socket())
-    listener.bind(("127.0.0.1", 0))
-    port: int = listener.getsockname()[1]
-    return port
+    listener.bind(("127.0.0.1", port))
+    return listener

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +20,7 @@ from sandbox import __main__ as command
 from sandbox import own, platform
 from sandbox.component import Component, NotReadyError, SetupError
 from sandbox.platform import Platform, running, with_needs
-from sandbox.site import PORTS, Site, free_ports
+from sandbox.site import PORTS, PROJECT, Site, free_ports
 from sandbox.supervise import _alive
 
 Answer = TypeVar("Answer")
@@ -143,6 +146,16 @@ def test_a_state_folder_may_have_a_space_in_its_name(tmp_path: Path, known: dict
     known["a"] = sleeper("a")
     with running(Site.create(tmp_path / "a b", free_ports()), say=lambda line: None) as started:
         assert started.supervisor.states() == {"a": "RUNNING"}
+
+
+def test_ports_that_were_chosen_are_nobody_elses_while_the_process_lives() -> None:
+    ours = free_ports()
+    theirs = "from sandbox.site import free_ports; print([free_ports() for _ in range(50)])"
+    printed = subprocess.run([sys.executable, "-c", theirs], capture_output=True, text=True, check=True, cwd=PROJECT)
+    chosen = [port for ports in ast.literal_eval(printed.stdout) for port in ports.values()]
+    assert len({*chosen, *ours.values()}) == 51 * len(PORTS)
+    assert set(ours) == set(PORTS)
+    assert max(ours.values()) < 32768
 
 
 def test_a_second_start_keeps_the_ports_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
