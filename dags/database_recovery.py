@@ -71,6 +71,7 @@ with DAG(
         task_id="approve_plan",
         approvers=settings.gate.recovery_approvers,
         item="X-00+",
+        page="docs/runbooks/database_recovery.md",
         typed_target="{{ params.break_glass }}",
         reason="{{ params.reason }}",
     )

@@ -35,7 +35,6 @@ REASON = "approvers_reason"
 """Not `reason`, which the form of the run has: Airflow fills in what the requester typed under the same name."""
 
 LETTERS = 10
-PAGE = "docs/runbooks/database_recovery.md"
 WIDTH = 90
 
 ONCE: dict[str, Any] = {"retries": 0, "retry_policy": WRITES}
@@ -51,6 +50,7 @@ class ApprovePlanOperator(ApprovalOperator):
 
     :param approvers: users of Airflow who may approve; the one who triggered the run never may.
     :param item: id of the runbook line that wants the approval.
+    :param page: what tells a person what to do when it was refused: a path of this project.
     :param typed_target: what the run's form holds for breaking the glass, as rendered; empty asks people.
     :param reason: why the run was triggered, as rendered.
     """
@@ -61,7 +61,14 @@ class ApprovePlanOperator(ApprovalOperator):
     )
 
     def __init__(
-        self, *, approvers: Sequence[str], item: str, typed_target: str = "", reason: str = "", **kwargs: Any
+        self,
+        *,
+        approvers: Sequence[str],
+        item: str,
+        page: str,
+        typed_target: str = "",
+        reason: str = "",
+        **kwargs: Any,
     ) -> None:
         answer_within = timedelta(seconds=settings.load().gate.answer_within_s)
         fixed = {"subject": "Approve the plan?", "defaults": None, "fail_on_reject": True}
@@ -69,6 +76,7 @@ class ApprovePlanOperator(ApprovalOperator):
         self.execution_timeout = None  # it would end the wait
         self.approvers = tuple(approvers)
         self.item = item
+        self.page = page
         self.typed_target = typed_target
         self.reason = reason
 
@@ -266,7 +274,7 @@ class ApprovePlanOperator(ApprovalOperator):
                 subject="approval",
                 severity=Severity.UNKNOWN,
                 summary=why.reason,
-                next_step=PAGE,
+                next_step=self.page,
                 blind=why,
             )
             self._leave(context, finding)

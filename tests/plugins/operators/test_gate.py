@@ -84,7 +84,9 @@ def world(monkeypatch: pytest.MonkeyPatch, runner: OpsDatabase, approver: OpsDat
 
 def task(*approvers: str, **known: Any) -> ApprovePlanOperator:
     people = approvers or ("alice", "bob", "carol")
-    return ApprovePlanOperator(task_id="approve_plan", approvers=people, item="X-00+", reason=WHY, **known)
+    return ApprovePlanOperator(
+        task_id="approve_plan", approvers=people, item="X-00+", page="docs/runbooks/x.md", reason=WHY, **known
+    )
 
 
 def answer(person: str | None = "bob", option: str = "Approve", **form: str) -> dict[str, Any]:
