@@ -110,9 +110,16 @@ def rounds(site: Site, folder: Path, n: int) -> list[tuple[Cost, Cost]]:
     found = []
     for number in range(n):
         turn = [0, 1] if number % 2 else [1, 0]
-        costs = {which: measure(commands[which], folder, environment) for which in turn}
+        costs = {which: _measured(commands[which], folder, environment) for which in turn}
         found.append((costs[0], costs[1]))
     return found
+
+
+def _measured(command: list[str], folder: Path, environment: dict[str, str]) -> Cost:
+    """Measure one way in an empty folder."""
+    shutil.rmtree(folder)
+    folder.mkdir()
+    return measure(command, folder, environment)
 
 
 def main() -> None:

@@ -175,7 +175,7 @@ def test_b_10_drift_is_yellow_and_says_who_and_when_and_no_secret_value(drifted:
     assert "data.concurrency: 4 -&gt; 16" in drifted.messages()
 
 
-def test_bug_07_the_retention_decides_about_the_configuration_too(good: Ran, airflow: Airflow) -> None:
+def test_b_15_bug_07_the_retention_decides_about_the_configuration_too(good: Ran, airflow: Airflow) -> None:
     airflow.wait_for_dags({"backup_retention"})
     airflow.unpause("backup_retention")
     run_id = airflow.trigger("backup_retention")
