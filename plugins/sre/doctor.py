@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from include import looking, settings
 from include.backups import rights as backup_rights
+from include.configuration import rights as configuration_rights
 from include.errors import ConfigurationError, RunbookError
 from include.findings import Blind
 from include.probes import rights
 from include.recovery import rights as recovery_rights
 from include.settings import Settings
-from sre.hooks import backups, disaster, operations, recovery
+from sre.hooks import backups, configuration, disaster, operations, recovery
 from sre.hooks.connection import connection
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def questions(chosen: Settings) -> Mapping[str, Question]:
         ids.pagerduty_events: lambda: _routing_key(ids.pagerduty_events),
         ids.slack: lambda: rights.of_slack(_slack(ids.slack), [chosen.reporting.channel], read=chosen.alerts.channel),
         **of_backups(chosen),
+        **of_configuration(chosen),
         **of_recovery(chosen),
     }
 
@@ -89,6 +91,19 @@ def of_disaster_recovery(chosen: Settings) -> Mapping[str, Question]:
         ids.dr_key: lambda: backup_rights.of_key(backups.private_key(ids.dr_key), ids.dr_key, limits),
         ids.dr_target: lambda: backup_rights.of_scratch(disaster.target(), limits),
         ids.report_writer: lambda: backup_rights.of_reporter(disaster.reports(), limits),
+    }
+
+
+def of_configuration(chosen: Settings) -> Mapping[str, Question]:
+    """Return what is asked of each Connection of the configuration's backup."""
+    ids, scratch = chosen.connections, chosen.configuration.scratch_namespace
+    return {
+        ids.configuration_kubernetes: lambda: configuration_rights.of_reader(configuration.lister()),
+        ids.configuration_scratch: lambda: configuration_rights.of_prover(configuration.applier(), scratch),
+        ids.configuration_key: lambda: configuration_rights.of_key(
+            backups.private_key(ids.configuration_key), ids.configuration_key, configuration.recipients()
+        ),
+        ids.configuration_fingerprints: lambda: f"holds a key of {len(configuration.fingerprint_key())} characters",
     }
 
 
