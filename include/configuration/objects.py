@@ -1,0 +1,167 @@
+"""The Kubernetes API for objects of any kind: read, and apply on the server's side, by dry run first."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from include.configuration.normalise import Object, name
+from include.errors import ConfigurationError, RunbookError
+from include.probes.kubernetes import REQUEST_TIMEOUT_S, ApiReader, Json
+from include.recovery.cluster import UnsettledError
+
+MANAGER = "ops-recover-config"
+RESTARTER = "ops-recover-config-restart"
+"""Field managers: one for what a bundle says, one for restart marks, which no later apply may take away."""
+
+HINT = "check settings connections.recovery_configuration and namespace, and the rights in deploy/kubernetes"
+_OWNER = re.compile(r'conflict with "([^"]*)"')
+
+
+@dataclass
+class Refusal(Exception):  # noqa: N818 - an answer to be judged, which never leaves this package
+    """The API server understood and said no.
+
+    :param causes: field and reason, without any value.
+    """
+
+    status: int
+    reason: str
+    causes: Sequence[tuple[str, str]] = ()
+
+    @property
+    def said(self) -> str:
+        """`spec.selector: field is immutable`."""
+        parts = [": ".join(part for part in cause if part) for cause in self.causes[:5]]
+        return "; ".join(parts) or self.reason
+
+    def error(self, deed: str) -> RunbookError:
+        """Return it as an error of ours."""
+        if self.status == 429 or self.status >= 500 or self.status == 410:
+            return UnsettledError(
+                f"the Kubernetes API answered {self.status} when asked to {deed}: {self.reason}",
+                unknown=self.status >= 500,
+            )
+        return ConfigurationError(f"the Kubernetes API refused to {deed} ({self.status}: {self.said}); {HINT}")
+
+
+@dataclass(frozen=True)
+class ObjectApi(ApiReader):
+    """Any object by its apiVersion, kind and name.
+
+    :param namespace: of all that lives in one; that which an object says of itself does not count.
+    """
+
+    namespace: str = ""
+    _kinds: dict[str, Mapping[str, tuple[str, bool]]] = field(default_factory=dict, repr=False)
+
+    def serves(self, thing: Json) -> bool:
+        """Whether the API server knows the kind."""
+        return self._where(thing) is not None
+
+    def is_namespaced(self, thing: Json) -> bool:
+        """Whether it lives in the namespace; an unknown kind does if it says so."""
+        where = self._where(thing)
+        return where[1] if where else "namespace" in thing["metadata"]
+
+    def find(self, thing: Json) -> Json | None:
+        """Return the object as it is now, None if there is none."""
+        if not self.serves(thing):
+            return None
+        try:
+            return self.send("GET", self.path(thing))
+        except Refusal as refusal:
+            if refusal.status == 404:
+                return None
+            raise refusal.error(f"read {name(thing)}") from None
+
+    def apply(self, thing: Json, *, force: bool = False, dry_run: bool = False) -> Json:
+        """Apply one object; Refusal if the server says no."""
+        query = {"fieldManager": MANAGER, "force": str(force).lower()} | ({"dryRun": "All"} if dry_run else {})
+        return self.send("PATCH", self.path(thing), self.placed(thing), kind="apply-patch+yaml", **query)
+
+    def merge(self, thing: Json, change: Json) -> Json:
+        """Send one merge patch as the one who restarts; Refusal if the server says no."""
+        return self.send("PATCH", self.path(thing), change, kind="merge-patch+json", fieldManager=RESTARTER)
+
+    def placed(self, thing: Json) -> Object:
+        """Return the object in our namespace."""
+        metadata = {**thing["metadata"], **({"namespace": self.namespace} if self.is_namespaced(thing) else {})}
+        return {**thing, "metadata": metadata}
+
+    def path(self, thing: Json) -> str:
+        """Return the address of an object; ConfigurationError if its kind is not served."""
+        where = self._where(thing)
+        if not where:
+            raise ConfigurationError(
+                f"the cluster does not know the kind of {name(thing)} ({thing['apiVersion']}); restore its definition first"
+            )
+        plural, namespaced = where
+        inside = f"/namespaces/{self.namespace}" if namespaced else ""
+        return f"{_base(thing)}{inside}/{plural}/{thing['metadata']['name']}"
+
+    def send(self, method: str, path: str, body: Json | None = None, *, kind: str = "json", **query: str) -> Json:
+        """Send one request, once; Refusal if the server says no, UnsettledError if nobody answered."""
+        from kubernetes.client.exceptions import ApiException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            response = self.api.call_api(
+                path,
+                method,
+                query_params=list(query.items()),
+                header_params={"Accept": "application/json", "Content-Type": f"application/{kind}"},
+                body=body,
+                auth_settings=["BearerToken"],
+                _return_http_data_only=True,
+                _preload_content=False,
+                _request_timeout=REQUEST_TIMEOUT_S,
+            )
+        except ApiException as error:
+            raise _refusal(error) from None
+        except HTTPError as error:
+            cause = type(getattr(error, "reason", None) or error).__name__
+            raise UnsettledError(
+                f"the Kubernetes API did not answer {method} {path}: {cause}", unknown=method != "GET"
+            ) from None
+        answer: Json = json.loads(response.data)
+        return answer
+
+    def _where(self, thing: Json) -> tuple[str, bool] | None:
+        version = thing["apiVersion"]
+        if thing["kind"] not in self._kinds.get(version, {}):  # a definition may have come since
+            self._kinds[version] = self._discovered(_base(thing))
+        return self._kinds[version].get(thing["kind"])
+
+    def _discovered(self, base: str) -> Mapping[str, tuple[str, bool]]:
+        try:
+            listed = self.send("GET", base)["resources"]
+        except Refusal as refusal:
+            if refusal.status == 404:
+                return {}
+            raise refusal.error(f"say which kinds {base} has") from None
+        return {item["kind"]: (item["name"], item["namespaced"]) for item in listed if "/" not in item["name"]}
+
+
+def _base(thing: Json) -> str:
+    version = thing["apiVersion"]
+    return f"/apis/{version}" if "/" in version else f"/api/{version}"
+
+
+def _refusal(error: Any) -> Refusal:
+    try:
+        body: Json = json.loads(error.body)
+    except (ValueError, TypeError):
+        body = {}
+    causes = [_cause(each) for each in (body.get("details") or {}).get("causes") or ()]
+    return Refusal(status=error.status, reason=str(body.get("reason") or error.reason)[:100], causes=causes)
+
+
+def _cause(cause: Json) -> tuple[str, str]:
+    """Return the field and what is wrong with it; a message holds the value in its middle, which may be a secret."""
+    message = str(cause.get("message", ""))
+    owner = _OWNER.search(message)
+    return str(cause.get("field", "")).lstrip("."), owner[1] if owner else message.rpartition(": ")[2][:120]
