@@ -83,7 +83,9 @@ class Connections(Limits):
     recovery_redis: str = "orchestrator_redis_recovery"  # sets queue items and sessions aside, unlinks caches
     recovery_postgres: str = "orchestrator_postgres_recovery"  # makes and renames databases, while its window is open
     recovery_window: str = "orchestrator_postgres_window"  # opens and shuts that window, and nothing else
-    recovery_configuration: str = "orchestrator_kubernetes_recovery_configuration"  # applies what a bundle holds; deletes nothing
+    recovery_configuration: str = (
+        "orchestrator_kubernetes_recovery_configuration"  # applies what a bundle holds; deletes nothing
+    )
     failover_postgres: str = "staging_postgres_failover"  # the staging pair: writes into a table of its own
     failover_patroni: str = "staging_patroni"  # may order a switchover there
     failover_redis: str = "staging_redis_failover"  # the staging pair: FAILOVER, and keys of its own

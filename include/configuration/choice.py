@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
 
-from include.configuration.normalise import name
+from include.configuration.normalise import Object, name
 from include.errors import ConfigurationError, RefusedError
 from include.probes.kubernetes import Json
 
@@ -36,7 +35,7 @@ class Choice:
     names: str = ""
     selector: str = ""
 
-    def of(self, things: Sequence[Json]) -> list[Json]:
+    def of(self, things: Sequence[Object]) -> list[Object]:
         """Return the objects that are meant; an error names the field that is unusable or finds nothing."""
         kinds, names, matches = self._kinds(things), _words(self.names), selector(self.selector)
         found = [each for each in things if not kinds or each["kind"].lower() in kinds]
@@ -93,5 +92,5 @@ def _requirement(part: str) -> Matches:
     )
 
 
-def _is_among(key: str, values: set[str], *, wanted: bool) -> Any:
+def _is_among(key: str, values: set[str], *, wanted: bool) -> Matches:
     return lambda labels: (labels.get(key) in values) is wanted

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from include.configuration.normalise import Object
@@ -157,7 +158,7 @@ def fingerprint(thing: Any, key: bytes) -> str:
 
 def told(found: Difference, *, secret: bool, key: bytes) -> str:
     """Return one line: `data.log_level: "debug" -> "info" (kubectl-edit, 2026-11-26T07:12:03Z)`."""
-    show = (lambda value: _fingerprinted(value, key)) if secret else _shown
+    show = partial(_fingerprinted, key=key) if secret else _shown
     by = f" ({', '.join(part for part in (found.owner, found.since) if part)})" if found.owner else ""
     return f"{found.path}: {show(found.live)} -> {show(found.wanted)}{by}"
 

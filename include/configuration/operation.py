@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from include.configuration import rollout, survey
-from include.configuration.difference import RESTARTED, fingerprint
+from include.configuration import rollout
+from include.configuration.difference import RESTARTED
 from include.configuration.normalise import Object, name, normalised
 from include.configuration.objects import ObjectApi, Refusal
 from include.configuration.request import Recovery
 from include.configuration.survey import WORKLOADS, Deed, Entry, Survey
-from include.errors import RefusedError, TransientError, VerificationError
+from include.errors import RefusedError, TransientError
 from include.ops import gate, journal, leases
 from include.ops.journal import Journal, Phase
 from include.ops.leases import Lease
@@ -141,11 +141,11 @@ class Steps:
     def _apply_one(self, entry: Entry, thing: Object) -> None:
         self._settle(entry.subject, lambda: self._apply_now(entry, thing))
 
-    def _apply_now(self, entry: Entry, thing: Object) -> None:
+    def _apply_now(self, entry: Entry, thing: Object) -> bool:
         live = self.api.find(thing)
         there = self.asking.seen(normalised(live)) if live else ""
         if there == entry.wanted:
-            return
+            return False
         if there != entry.live:
             raise RefusedError(
                 f"{entry.subject} is neither as it was when the plan was approved nor as the bundle has it: somebody changed it"
@@ -155,6 +155,7 @@ class Steps:
         if entry.adopt and live:
             self._send(entry.subject, self.asking.applied(normalised(live), live), force=True)
         self._send(entry.subject, self.asking.applied(thing, live), force=entry.force)
+        return True
 
     def _rolled(self, entry: Entry, thing: Object) -> str:
         """Wait for the new pods of a workload that had some before; "" when they are ready."""
@@ -266,15 +267,16 @@ class Steps:
         """Write the restart mark, or take it away; one that is there already restarts nothing twice."""
         self._settle(name(workload), lambda: self._mark_now(workload, op_id))
 
-    def _mark_now(self, workload: Json, op_id: str | None) -> None:
+    def _mark_now(self, workload: Json, op_id: str | None) -> bool:
         if _mark_of(self.api.find(workload)) == op_id:
-            return
+            return False
         self._before("restart", name(workload))
         change = {"spec": {"template": {"metadata": {"annotations": {RESTARTED: op_id}}}}}
         try:
             self.api.merge(workload, change)
         except Refusal as refusal:
             raise refusal.error(f"restart {name(workload)}") from None
+        return True
 
     def _watch(self, workload: Json) -> str:
         limits = self.recovery.chosen.configuration_recovery
@@ -283,8 +285,8 @@ class Steps:
             self.api, workload, within_s=limits.rollout_within_s, poll_s=limits.poll_s, beat=self._guard
         )
 
-    def _settle[T](self, subject: str, deed: Callable[[], T]) -> T:
-        """Do it until it is done or refused: each time it looks anew, so that nothing is done twice."""
+    def _settle(self, subject: str, deed: Callable[[], bool]) -> bool:
+        """Do it until it is done or refused, and tell whether it was to be done: each time it looks anew, so nothing is done twice."""
         limits = self.recovery.chosen.configuration_recovery
         patience = Patience(time.monotonic() + limits.write_within_s, subject)
         while True:

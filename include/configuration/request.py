@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from include.configuration import survey
+from include.configuration.bundle import OpenedBundle, refuse_another
 from include.configuration.choice import Choice
 from include.configuration.normalise import Object, order
 from include.configuration.objects import ObjectApi
 from include.configuration.survey import Cluster, Deed, Entry, Survey
 from include.configuration.vault import Vault
-from include.errors import ConfigurationError, RefusedError
+from include.errors import ConfigurationError
 from include.ops.gate import Plan
 from include.ops.leases import Mode, Wanted
 from include.probes.kubernetes import Json
@@ -26,22 +26,6 @@ LINES = 40
 IDENTITY: Json = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system"}}
 
 
-class Bundle(Protocol):
-    """An opened bundle.
-
-    :param cluster: uid of the namespace kube-system where it was taken.
-    """
-
-    @property
-    def objects(self) -> Sequence[Object]: ...  # noqa: D102
-    @property
-    def cluster(self) -> str: ...  # noqa: D102
-    @property
-    def namespace(self) -> str: ...  # noqa: D102
-    @property
-    def taken_at(self) -> datetime: ...  # noqa: D102
-
-
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
     """A bundle that counts, opened.
@@ -51,7 +35,7 @@ class Chosen:
 
     key: str
     sha256: str
-    bundle: Bundle = field(repr=False)
+    bundle: OpenedBundle = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +48,7 @@ class Request:
     op_id: str
     reason: str
     key: str = ""
-    choice: Choice = Choice()
+    choice: Choice = field(default_factory=Choice)
 
     @classmethod
     def of(cls, op_id: str, facts: Mapping[str, Any]) -> Request:
@@ -110,22 +94,13 @@ class Recovery:
     def wanted(self, holder: str) -> Sequence[Wanted]:
         """Return the leases that it needs: of the cluster, and of the database whose writers it would start."""
         resources = (f"cluster/{self.chosen.namespace}", f"database/{self.chosen.backup.database}")
-        common = {"mode": Mode.CONFIG_RESTORE, "op_id": self.request.op_id, "holder": holder}
-        return [Wanted(resource=resource, **common) for resource in resources]
+        op_id = self.request.op_id
+        return [Wanted(resource=each, mode=Mode.CONFIG_RESTORE, op_id=op_id, holder=holder) for each in resources]
 
     def open(self) -> Chosen:
         """Return the bundle that was asked for; RefusedError if it is of another cluster or namespace."""
         found, here = self.access.open(self.request.key), self.cluster()
-        if found.bundle.cluster != here:
-            raise RefusedError(
-                f"bundle: {found.key} is of cluster {found.bundle.cluster}, and this is {here}; nothing was changed, choose"
-                " one that was taken here"
-            )
-        if found.bundle.namespace != self.chosen.namespace:
-            raise RefusedError(
-                f"bundle: {found.key} is of namespace {found.bundle.namespace}, and this runbook restores"
-                f" {self.chosen.namespace}; nothing was changed"
-            )
+        refuse_another(found.bundle, here, self.chosen.namespace)
         return found
 
     def cluster(self) -> str:
@@ -155,7 +130,10 @@ class Recovery:
         asking = self.survey()
         entries = asking.entries(self.objects(chosen))
         restarts = survey.restarts(asking.cluster, entries)
-        refused = {each["kind"].lower() + "/" + each["metadata"]["name"]: survey.by_hand(each) for each in asking.cluster.workloads}
+        refused = {
+            each["kind"].lower() + "/" + each["metadata"]["name"]: survey.by_hand(each)
+            for each in asking.cluster.workloads
+        }
         hand = {subject: refused[subject] for subject in restarts if refused[subject]}
         restarts = {subject: what for subject, what in restarts.items() if subject not in hand}
         plan = Plan(

@@ -23,7 +23,9 @@ from include.errors import RefusedError
 from include.probes.kubernetes import Json, list_all
 
 PAGE = 500
-NEVER = frozenset({"Pod", "ReplicaSet", "ReplicationController", "Job", "ControllerRevision", "Endpoints", "EndpointSlice"})
+NEVER = frozenset(
+    {"Pod", "ReplicaSet", "ReplicationController", "Job", "ControllerRevision", "Endpoints", "EndpointSlice"}
+)
 """Kinds that would run once more, or bring back what a controller has replaced since (BUG-38)."""
 
 SCALERS = "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers"
