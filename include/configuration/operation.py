@@ -359,3 +359,29 @@ def _mark_of(live: Json | None) -> str | None:
     template = ((live or {}).get("spec") or {}).get("template") or {}
     mark: str | None = ((template.get("metadata") or {}).get("annotations") or {}).get(RESTARTED)
     return mark
+
+
+def told(facts: Facts) -> Iterator[str]:
+    """What came of it, one sentence each; what went wrong first."""
+    applied, restart, compare = (facts.get(step, {}) for step in ("apply", "restart", "compare"))
+    yield from problems(facts)
+    yield f"{len(applied.get('applied', ()))} objects applied, {len(applied.get('created', ()))} of them new"
+    restarted = restart.get("restarted", {})
+    yield f"{len(restarted)} workloads restarted: {', '.join(f'{who} ({s:.0f} s)' for who, s in restarted.items()) or 'none'}"
+    yield f"{compare.get('compared', 0)} objects compared with the bundle, {len(compare.get('differing', {}))} differ"
+
+
+def problems(facts: Facts) -> Iterator[str]:
+    """What somebody must look at, one sentence each."""
+    for step in ("apply", "restart"):
+        if stuck := facts.get(step, {}).get("stuck"):
+            left = ", ".join(facts[step].get("left", ())) or "none"
+            yield (
+                f"{stuck['workload']} did not come back ({stuck['why']}): {', '.join(stuck['taken_back'])} taken back, now"
+                f" {stuck['now']}; not touched after it: {left}"
+            )
+    for subject, why in facts.get("restart", {}).get("ready", {}).items():
+        if why:
+            yield f"{subject} is new and not ready: {why}"
+    for subject, paths in facts.get("compare", {}).get("differing", {}).items():
+        yield f"{subject} is not as the bundle has it: {', '.join(paths[:5])}"
