@@ -18,7 +18,13 @@ RESTARTER = "ops-recover-config-restart"
 """Field managers: one for what a bundle says, one for restart marks, which no later apply may take away."""
 
 HINT = "check settings connections.recovery_configuration and namespace, and the rights in deploy/kubernetes"
+SHUT = f"the window of {MANAGER} is shut"
+"""What the admission policy says; deploy/kubernetes/ops-recover-config.yaml."""
 _OWNER = re.compile(r'conflict with "([^"]*)"')
+
+
+class UnreadableError(ConfigurationError):
+    """The account may not read an object: nobody knows whether it is there."""
 
 
 @dataclass
@@ -26,10 +32,12 @@ class Refusal(Exception):  # noqa: N818 - an answer to be judged, which never le
     """The API server understood and said no.
 
     :param causes: field and reason, without any value.
+    :param is_shut: the window of the account is not open, or the API server has not heard of it yet.
     """
 
     status: int
     reason: str
+    is_shut: bool = False
     causes: Sequence[tuple[str, str]] = ()
 
     @property
@@ -40,7 +48,7 @@ class Refusal(Exception):  # noqa: N818 - an answer to be judged, which never le
 
     def error(self, deed: str) -> RunbookError:
         """Return it as an error of ours."""
-        if self.status == 429 or self.status >= 500 or self.status == 410:
+        if self.is_shut or self.status in {410, 429} or self.status >= 500:
             return UnsettledError(
                 f"the Kubernetes API answered {self.status} when asked to {deed}: {self.reason}",
                 unknown=self.status >= 500,
@@ -76,6 +84,8 @@ class ObjectApi(ApiReader):
         except Refusal as refusal:
             if refusal.status == 404:
                 return None
+            if refusal.status == 403:
+                raise UnreadableError(f"the account of the recovery may not read {name(thing)}; {HINT}") from None
             raise refusal.error(f"read {name(thing)}") from None
 
     def apply(self, thing: Json, *, force: bool = False, dry_run: bool = False) -> Json:
@@ -157,7 +167,8 @@ def _refusal(error: Any) -> Refusal:
     except (ValueError, TypeError):
         body = {}
     causes = [_cause(each) for each in (body.get("details") or {}).get("causes") or ()]
-    return Refusal(status=error.status, reason=str(body.get("reason") or error.reason)[:100], causes=causes)
+    reason, shut = str(body.get("reason") or error.reason)[:100], SHUT in str(body.get("message"))
+    return Refusal(status=error.status, reason=f"{reason}, {SHUT}" if shut else reason, is_shut=shut, causes=causes)
 
 
 def _cause(cause: Json) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from include.configuration.normalise import Object, order
 from include.configuration.objects import ObjectApi
 from include.configuration.survey import Cluster, Deed, Entry, Survey
 from include.configuration.vault import Vault
+from include.configuration.window import Window
 from include.errors import ConfigurationError
 from include.ops.gate import Plan
 from include.ops.leases import Mode, Wanted
@@ -69,6 +70,7 @@ class Access:
     """Every door that a configuration recovery goes through.
 
     :param open: returns a bundle by its key, the newest good one if that is empty; an error names what is wrong with it.
+    :param window: in which the account may write; None if it may anyway, as an administrator.
     :param secret: by which fingerprints are made, so that nobody guesses a value from one.
     """
 
@@ -76,6 +78,7 @@ class Access:
     open: Callable[[str], Chosen]
     vault: Vault
     secret: bytes = field(repr=False)
+    window: Window | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

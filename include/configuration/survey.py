@@ -18,8 +18,8 @@ from include.configuration.difference import (
     told,
 )
 from include.configuration.normalise import Object, name, normalised, order
-from include.configuration.objects import ObjectApi, Refusal
-from include.errors import RefusedError
+from include.configuration.objects import HINT, ObjectApi, Refusal, UnreadableError
+from include.errors import ConfigurationError, RefusedError
 from include.probes.kubernetes import Json, list_all
 
 PAGE = 500
@@ -28,6 +28,7 @@ NEVER = frozenset(
 )
 """Kinds that would run once more, or bring back what a controller has replaced since (BUG-38)."""
 
+UNREAD = "the account of the recovery may not read it, so nobody knows whether it differs"
 SCALERS = "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers"
 WORKLOADS = {
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
@@ -145,7 +146,10 @@ class Survey:
     def entries(self, things: Sequence[Json]) -> list[Entry]:
         """Return the entries in the order in which they are applied; RefusedError if nothing could be made there."""
         self._refuse_nowhere(things)
-        return [self.entry(thing) for thing in sorted(things, key=order)]
+        found = [self.entry(thing) for thing in sorted(things, key=order)]
+        if all(each.why == UNREAD for each in found):
+            raise ConfigurationError(f"the account of the recovery may read nothing of what was chosen; {HINT}")
+        return found
 
     def _refuse_nowhere(self, things: Sequence[Json]) -> None:
         brought = any(each["kind"] == "Namespace" and each["metadata"]["name"] == self.api.namespace for each in things)
@@ -160,7 +164,10 @@ class Survey:
         subject = name(thing)
         if thing["kind"] in NEVER:
             return Entry(subject=subject, deed=Deed.NEVER, why="it would run again, or its controller makes its own")
-        live = self.api.find(thing)
+        try:
+            live = self.api.find(thing)
+        except UnreadableError:
+            return Entry(subject=subject, deed=Deed.ADMINISTRATOR, why=UNREAD)
         if live is None:
             return self._creation(thing)
         if live["metadata"].get("deletionTimestamp"):

@@ -59,11 +59,16 @@ class ReapOperationsOperator(ReaperOperator):
                 subject=f"operation/{each.op_id}",
                 severity=Severity.CRITICAL,
                 summary=str(each),
-                next_step=f"clear its task to go on, or python -m include.recovery rollback {each.op_id}; {PAGE}",
+                next_step=f"clear its task to go on, or python -m {program(each.kind)} rollback {each.op_id}; {PAGE}",
             )
         if stopped:
             summary = f"nothing that changes production runs, by order: {stopped}"
             yield replace(self.found("X-05", "stop_order", summary, Severity.WARNING), next_step="make go lifts it")
+
+
+def program(kind: str) -> str:
+    """Return what takes an operation back by hand."""
+    return "include.configuration" if kind == "configuration recovery" else "include.recovery"
 
 
 class ReapRecoveriesOperator(ReaperOperator):
