@@ -6,6 +6,7 @@ from include.configuration.objects import ObjectApi
 from include.configuration.request import Access
 from include.configuration.shelf import Shelf
 from include.configuration.vault import Vault
+from include.configuration.window import Window
 from include.recovery.by_file import Connections, kubernetes, store
 from include.settings import Settings
 
@@ -27,4 +28,7 @@ def access(connections: Connections, chosen: Settings) -> Access:
             key_from=key_from,
         ),
         secret=shelf.secret,
+        window=Window(
+            ObjectApi(kubernetes(connections, ids.recovery_configuration_window), namespace=chosen.namespace)
+        ),
     )

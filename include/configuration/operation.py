@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from include.configuration import rollout
+from include.configuration import rollout, window
 from include.configuration.difference import RESTARTED
 from include.configuration.normalise import Object, name, normalised
 from include.configuration.objects import ObjectApi, Refusal
@@ -49,6 +49,7 @@ def act(recovery: Recovery, ops: OpsDatabase, *, holder: str, wait_s: float = 0.
         ours = _leases(recovery, ops, held, holder, wait_s)
         writing = Journal(ops, recovery.request.op_id, holder, ours[0].token)
         approved = authorise(recovery, ops, writing)
+        held.enter_context(window.opened(recovery.access.window, writing.op_id))
         return saga(recovery.as_approved(approved), writing, ours).run()
 
 
@@ -60,6 +61,7 @@ def take_back(recovery: Recovery, ops: OpsDatabase, *, holder: str, why: str) ->
         line = journal.last(writing.entries(), USE)
         if not line:
             raise RefusedError(f"operation {writing.op_id} never began: there is nothing to take back")
+        held.enter_context(window.opened(recovery.access.window, writing.op_id))
         saga(recovery.as_approved(line.detail), writing, ours).undo(why)
 
 

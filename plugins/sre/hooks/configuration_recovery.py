@@ -7,6 +7,7 @@ from include.configuration.objects import ObjectApi
 from include.configuration.request import Access
 from include.configuration.shelf import Shelf
 from include.configuration.vault import Vault
+from include.configuration.window import Window
 from sre.hooks import backups
 from sre.hooks.kubernetes import api_client
 
@@ -38,4 +39,12 @@ def access() -> Access:
             key_from=ours.key_from,
         ),
         secret=ours.secret,
+        window=window(),
     )
+
+
+def window() -> Window:
+    """Return the window in which the account of the recovery may write."""
+    chosen = settings.load()
+    client = api_client(chosen.connections.recovery_configuration_window)
+    return Window(ObjectApi(client, namespace=chosen.namespace))

@@ -10,7 +10,7 @@ from sandbox.components.kubernetes.manifests import MANIFESTS, RIGHTS, objects
 from sandbox.components.kubernetes.ownership import refuse_foreign_namespace
 from sandbox.site import Site
 
-ACCOUNTS = ("ops-read", "ops-recover-db", "ops-watchdog", "simulator")
+ACCOUNTS = ("ops-read", "ops-recover-config", "ops-recover-db", "ops-recover-window", "ops-watchdog", "simulator")
 STAGING = "ai-orchestrator-staging"
 STAGING_ACCOUNTS = ("ops-failover",)
 TOKEN_LIFETIME_S = 366 * 24 * 3600  # a new one at every start; a platform that never stops lives a year
