@@ -84,8 +84,10 @@ class Connections(Limits):
     recovery_postgres: str = "orchestrator_postgres_recovery"  # makes and renames databases, while its window is open
     recovery_window: str = "orchestrator_postgres_window"  # opens and shuts that window, and nothing else
     recovery_configuration: str = (
-        "orchestrator_kubernetes_recovery_configuration"  # applies what a bundle holds; deletes nothing
-    recovery_configuration_window: str = "orchestrator_kubernetes_recovery_window"  # lets that one write, and nothing else
+        "orchestrator_kubernetes_recovery_config"  # applies what a bundle holds, deletes nothing
+    )
+    recovery_configuration_window: str = (
+        "orchestrator_kubernetes_recovery_window"  # lets that one write, and nothing else
     )
     failover_postgres: str = "staging_postgres_failover"  # the staging pair: writes into a table of its own
     failover_patroni: str = "staging_patroni"  # may order a switchover there
