@@ -12,11 +12,11 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from include.configuration import rollout, window
+from include.configuration import references, rollout, window
 from include.configuration.difference import RESTARTED
 from include.configuration.normalise import Object, name, normalised
 from include.configuration.objects import ObjectApi, Refusal
@@ -102,7 +102,6 @@ class Steps:
     writing: Journal
     leases: Sequence[Lease]
     facts: Facts
-    undoing: list[str] = field(default_factory=list)
 
     def all(self) -> Sequence[Step]:
         """Return them in order."""
@@ -120,7 +119,7 @@ class Steps:
         subjects = {each.subject for each in self.entries if each.deed is Deed.CHANGE} | set(self.restarts)
         found = [live for live in (self.api.find(each) for each in self._things(subjects)) if live]
         kept = self.recovery.access.vault.keep(
-            self.writing.op_id, int(self.leases[0].token), [_kept(live) for live in found]
+            self.writing.op_id, int(self.leases[0].token), [normalised(live) for live in found]
         )
         return {**kept, "objects": sorted(map(name, found))}
 
@@ -173,7 +172,8 @@ class Steps:
             self._mark(workload, self.writing.op_id)
             if why := self._watch(workload):
                 left = [each for each in self.restarts if each not in {*done, name(workload)}]
-                return {**self._stuck(name(workload), why, list(done)), "left": left, "restarted": done}
+                back = [*self.facts["apply"]["applied"], *done]
+                return {**self._stuck(name(workload), why, back), "left": left, "restarted": done}
             done[name(workload)] = round(time.monotonic() - since, 2)
         return {"restarted": done, "ready": self._made_ready(), "seconds": round(time.monotonic() - began, 2)}
 
@@ -206,10 +206,10 @@ class Steps:
         return {"stuck": {"workload": subject, "why": why, "taken_back": [*back, subject], "now": again or "ready"}}
 
     def _read_only_by(self, subject: str, done: Sequence[str]) -> list[str]:
-        what = set(self.restarts.get(subject, ()))
-        for each in done:
-            what -= set(self.restarts.get(each, ()))
-        return sorted(what)
+        changed = {each.subject for each in self.entries if each.acts}
+        found = references.readers(list(self._things({subject, *done})), changed)
+        others = {what for reader, read in found.items() if reader != subject for what in read}
+        return sorted(set(found.get(subject, ())) - others)
 
     def _taken_back(self) -> Sequence[str]:
         steps = (self.facts.get(step, {}).get("stuck", {}) for step in ("apply", "restart"))
@@ -336,7 +336,7 @@ class Steps:
     @cached_property
     def asking(self) -> Survey:
         """Who knows what is compared of an object."""
-        return self.recovery.survey()
+        return self.recovery.survey(self.objects)
 
     @cached_property
     def kept(self) -> Mapping[str, Json]:
@@ -350,11 +350,6 @@ class Steps:
     def _workloads(self, subjects: Mapping[str, Any]) -> Iterator[Json]:
         known = {name(each): each for each in self.asking.cluster.workloads}
         yield from (known[subject] for subject in subjects if subject in known)
-
-
-def _kept(live: Json) -> Object:
-    """Return what is kept of an object: all that a person wrote, and the marks of its restarts."""
-    return normalised(live)
 
 
 def _mark_of(live: Json | None) -> str | None:

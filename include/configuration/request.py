@@ -117,10 +117,10 @@ class Recovery:
         """Return what of a bundle is meant, in the order in which it is applied."""
         return sorted(self.request.choice.of(chosen.bundle.objects), key=order)
 
-    def survey(self, cluster: Cluster | None = None) -> Survey:
-        """Return who asks about one object."""
+    def survey(self, objects: Sequence[Json]) -> Survey:
+        """Return who asks about one object of these."""
         api = self.access.api
-        return Survey(api=api, cluster=cluster or Cluster.look(api), key=self.access.secret)
+        return Survey(api=api, cluster=Cluster.look(api, objects), key=self.access.secret)
 
     def plan(self) -> Plan:
         """Try everything on the server's side without doing it, and return what would be done."""
@@ -130,8 +130,9 @@ class Recovery:
         """Return the plan, and what it says of each object."""
         self.request.refuse()
         chosen = self.open()
-        asking = self.survey()
-        entries = asking.entries(self.objects(chosen))
+        objects = self.objects(chosen)
+        asking = self.survey(objects)
+        entries = asking.entries(objects)
         restarts = survey.restarts(asking.cluster, entries)
         refused = {
             each["kind"].lower() + "/" + each["metadata"]["name"]: survey.by_hand(each)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from include.configuration.normalise import name
 from include.configuration.objects import ObjectApi
 from include.errors import TransientError
 from include.probes.kubernetes import WORKLOAD_KINDS, Json, Workload
@@ -55,8 +54,3 @@ def told(found: Workload) -> str:
     """Return where a rollout stands."""
     given_up = ", and its controller has given up" if found.stalled else ""
     return f"{found.updated} of {found.want} pods are new, {found.ready} ready{given_up}"
-
-
-def same(thing: Json, subject: str) -> bool:
-    """Whether a thing is called so."""
-    return name(thing) == subject

@@ -99,7 +99,7 @@ class Entry:
 class Cluster:
     """What the decisions need of the namespace beside the object itself.
 
-    :param autoscaled: workloads whose count an autoscaler chooses: `deployment/api-gateway`.
+    :param autoscaled: workloads whose count an autoscaler chooses, or will: `deployment/api-gateway`.
     :param workloads: that live there.
     :param is_there: whether the namespace exists.
     """
@@ -109,15 +109,19 @@ class Cluster:
     is_there: bool
 
     @classmethod
-    def look(cls, api: ObjectApi) -> Cluster:
-        """List; RefusedError if the namespace is going away."""
+    def look(cls, api: ObjectApi, objects: Sequence[Json] = ()) -> Cluster:
+        """List; RefusedError if the namespace is going away.
+
+        :param objects: that are to be applied; an autoscaler among them counts already, so that its arrival changes no decision.
+        """
         there = api.find({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": api.namespace}})
         if there and there.get("status", {}).get("phase") == "Terminating":
             raise RefusedError(
                 f"namespace {api.namespace} is being deleted, and nothing can be made in it; wait until it is gone, then"
                 " trigger it again"
             )
-        scalers = list_all(api, SCALERS.format(api.namespace), page_size=PAGE)
+        scalers = [each for each in objects if each["kind"] == "HorizontalPodAutoscaler"]
+        scalers += list_all(api, SCALERS.format(api.namespace), page_size=PAGE)
         targets = (each["spec"]["scaleTargetRef"] for each in scalers)
         return cls(
             autoscaled=frozenset(f"{each['kind'].lower()}/{each['name']}" for each in targets),
