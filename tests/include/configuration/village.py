@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -47,6 +49,7 @@ class Village:
     namespace: str
     limits: dict[str, Any] = field(default_factory=dict)
     bundle: OpenedBundle | None = None
+    whole: OpenedBundle | None = None
 
     @classmethod
     def built(cls, site: Site, **limits: Any) -> Village:
@@ -99,6 +102,27 @@ class Village:
         self.api.call("DELETE", path)
         self._eventually(lambda: self.api.read(path) is None)
 
+    def reset(self) -> None:
+        """Make everything what the bundle has, whatever a test before did to it."""
+        self.whole = self.whole or self.take()
+        self.bundle = self.whole
+        for thing in self.whole.objects:
+            live = self.objects.find(thing)
+            if live is None:
+                self.api.call("PATCH", self.path(thing), thing, fieldManager="a-person", force="true")
+            elif normalised(live) != thing:
+                metadata = {**thing["metadata"], "resourceVersion": live["metadata"]["resourceVersion"]}
+                self.api.call("PUT", self.path(thing), {**live, **thing, "metadata": metadata}, fieldManager="a-person")
+        self.wait_until_ready()
+
+    def edited(self, subject: str, edit: Callable[[Object], Any]) -> None:
+        """Let the bundle have another object than it has."""
+        assert self.whole
+        objects = copy.deepcopy(self.whole.objects)
+        (thing,) = [each for each in objects if name(each) == subject]
+        edit(thing)
+        self.bundle = self.bundle_of(objects)
+
     def remove(self) -> None:
         try:
             self.api.call("DELETE", f"/api/v1/namespaces/{self.namespace}")
@@ -136,7 +160,7 @@ class Village:
 
     def take(self) -> OpenedBundle:
         """Back the namespace up, as the runbook does in earnest, and keep it in memory."""
-        self.bundle = self.bundle_of(self.live())
+        self.bundle = self.whole = self.bundle_of(self.live())
         return self.bundle
 
     def bundle_of(self, objects: list[Object], **other: Any) -> OpenedBundle:
