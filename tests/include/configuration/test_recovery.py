@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 DEBUG = {"data": {"log_level": "debug"}}
 
 
-def planned(here: Village, **choice: str) -> dict[str, Any]:
+def planned(here: Village, **choice: Any) -> dict[str, Any]:
     """What would be done about each object, by its name."""
     return {each.subject: each for each in here.recovery(**choice).planned()[1]}
 
