@@ -59,7 +59,9 @@ class Bundle:
 
     :param cluster: uid of the namespace kube-system, which no two clusters share.
     :param objects: in the order in which they are applied; of Secrets without their values, with `fingerprints` instead.
-    :param files: inventory of the mounted folders; contents are sealed, certificates stand in clear.
+    :param files: inventory of the mounted folders; their contents are sealed.
+    :param certificates: the public parts of all that are in Secrets and files.
+    :param unmounted: folders that could not be read, and why.
     :param secrets: sealed: the whole Secrets.
     :param contents: sealed: the files by their path.
     """
@@ -72,14 +74,16 @@ class Bundle:
     objects: list[Object]
     left_out: Mapping[str, int] = field(default_factory=dict)
     files: Sequence[Mapping[str, Any]] = ()
+    certificates: Sequence[Mapping[str, Any]] = ()
+    unmounted: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
     secrets: bytes = field(default=b"", repr=False)
     contents: bytes = field(default=b"", repr=False)
 
     @property
     def unread(self) -> Mapping[str, str]:
-        """Kinds of which nobody knows whether there are any, and why."""
-        return {kind.name: kind.unread for kind in self.kinds if kind.unread}
+        """Kinds and folders of which nobody knows whether anything is in them, and why."""
+        return {kind.name: kind.unread for kind in self.kinds if kind.unread} | dict(self.unmounted)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +140,8 @@ def render(bundle: Bundle) -> bytes:
         "kinds": [vars(kind) for kind in bundle.kinds],
         "left_out": dict(bundle.left_out),
         "files": list(bundle.files),
+        "certificates": list(bundle.certificates),
+        "unmounted": dict(bundle.unmounted),
     }
     return b"\n".join([_line(head), *map(_line, bundle.objects), b""])
 
@@ -170,8 +176,12 @@ def parse(plain: bytes, *, secrets: bytes = b"", contents: bytes = b"") -> Bundl
         )
     try:
         return Bundle(
-            **{name: head[name] for name in ("cluster", "namespace", "server_version", "left_out", "format")},
+            **{
+                name: head[name]
+                for name in ("cluster", "namespace", "server_version", "left_out", "unmounted", "format")
+            },
             files=tuple(head["files"]),
+            certificates=tuple(head["certificates"]),
             taken_at=datetime.fromisoformat(head["taken_at"]),
             kinds=tuple(KindRead(**kind) for kind in head["kinds"]),
             objects=objects,

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import time
 
+from sandbox.components.kubernetes import mounts
 from sandbox.components.kubernetes.api import Api, Object
 from sandbox.components.kubernetes.layout import NAMESPACE, admin, token_kubeconfig
 from sandbox.components.kubernetes.manifests import MANIFESTS, RIGHTS, objects
 from sandbox.components.kubernetes.ownership import refuse_foreign_namespace
 from sandbox.site import Site
 
-ACCOUNTS = ("ops-read", "ops-recover-config", "ops-recover-db", "ops-recover-window", "ops-watchdog", "simulator")
+ACCOUNTS = (
+    "ops-read",
+    "ops-config-backup",
+    "ops-recover-config",
+    "ops-recover-db",
+    "ops-recover-window",
+    "ops-watchdog",
+    "simulator",
+)
+SCRATCH = "ai-orchestrator-scratch"
+SCRATCH_ACCOUNTS = ("ops-config-prove",)
 STAGING = "ai-orchestrator-staging"
 STAGING_ACCOUNTS = ("ops-failover",)
 TOKEN_LIFETIME_S = 366 * 24 * 3600  # a new one at every start; a platform that never stops lives a year
@@ -26,11 +37,14 @@ def lay(site: Site) -> None:
     for source in (MANIFESTS / "cluster", RIGHTS, MANIFESTS / "staging", RIGHTS / "staging"):
         for thing in objects(site, source):
             api.apply(thing, force=True)
+    mounts.lay(site)
     for thing in objects(site, MANIFESTS / "namespace"):
         if note := api.apply_once(thing):
             print(f"  {note}", flush=True)
     for account in ACCOUNTS:
         token_kubeconfig(site, account, token(api, account))
+    for account in SCRATCH_ACCOUNTS:
+        token_kubeconfig(site, account, token(api, account, SCRATCH))
     for account in STAGING_ACCOUNTS:
         token_kubeconfig(site, account, token(api, account, STAGING))
 
