@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-USE = gate.USE
+USE, APPLIED = gate.USE, "apply object"
 LEFT = "what it had changed is as it was before, and what it had made stays, since it deletes nothing"
 
 
@@ -144,19 +144,26 @@ class Steps:
 
     def _apply_now(self, entry: Entry, thing: Object) -> bool:
         live = self.api.find(thing)
-        there = self.asking.seen(normalised(live)) if live else ""
-        if there == entry.wanted:
+        if live and self._is_ours(entry.subject, thing, live):
             return False
-        if there != entry.live:
+        if (self.asking.seen(normalised(live)) if live else "") != entry.live:
             raise RefusedError(
                 f"{entry.subject} is neither as it was when the plan was approved nor as the bundle has it: somebody changed it"
                 " meanwhile, and nobody has approved to overwrite that"
             )
-        self._before("apply", entry.subject)
+        self._before(APPLIED, entry.subject)
         if entry.adopt and live:
             self._send(entry.subject, self.asking.applied(normalised(live), live), force=True)
-        self._send(entry.subject, self.asking.applied(thing, live), force=entry.force)
+        made = self._send(entry.subject, self.asking.applied(thing, live), force=entry.force)
+        self.writing.record(APPLIED, object=entry.subject, left=self.asking.seen(normalised(made)))
         return True
+
+    def _is_ours(self, subject: str, thing: Json | None, live: Json) -> bool:
+        """Whether an object is as the bundle has it, or as the API server made of it when we applied it."""
+        if thing and not self.asking.differences(thing, live):
+            return True
+        left = [line.detail.get("left") for line in self.writing.entries() if line.detail.get("object") == subject]
+        return self.asking.seen(normalised(live)) in filter(None, left)
 
     def _rolled(self, entry: Entry, thing: Object) -> str:
         """Wait for the new pods of a workload that had some before; "" when they are ready."""
@@ -191,7 +198,7 @@ class Steps:
             live = self.api.find(thing)
             found = self.asking.differences(thing, live) if live else None
             if found or live is None:
-                differing[name(thing)] = [each.path for each in found or ()] or ["it is gone"]
+                differing[name(thing)] = [each.field for each in found or ()] or ["it is gone"]
         return {"compared": len(applied), "differing": differing}
 
     # --- a rollout that stands ------------------------------------------------------------------------------------------
@@ -240,28 +247,26 @@ class Steps:
         return self._settle(subject, lambda: self._put_back_now(subject, was))
 
     def _put_back_now(self, subject: str, was: Json) -> bool:
-        live = self.api.find(was)
-        wanted = next((each.wanted for each in self.entries if each.subject == subject), "")
-        there = self.asking.seen(normalised(live)) if live else ""
-        ours = _mark_of(live) == self.writing.op_id
-        if live is None or there not in {wanted, self.asking.seen(normalised(was))}:
+        live, ours = self.api.find(was), next((each for each in self.objects if name(each) == subject), None)
+        is_back = live is not None and not self.asking.differences(was, live)
+        if live is None or not (is_back or self._is_ours(subject, ours, live)):
             log.warning("%s: %s was changed by somebody since and is left alone", self.recovery.subject, subject)
             return False
-        if there != self.asking.seen(normalised(was)):
-            self._before("put back", subject)
+        if not is_back:
+            self._before("put back object", subject)
             self._send(subject, self.asking.applied(normalised(live), live), force=True)
             self._send(subject, self.asking.applied(normalised(was), live), force=True)
-        elif not ours:
+        elif _mark_of(live) != self.writing.op_id:
             return False
-        if ours:
+        if _mark_of(live) == self.writing.op_id:
             self._mark(was, _mark_of(was))
         return True
 
     # --- one object -----------------------------------------------------------------------------------------------------
 
-    def _send(self, subject: str, body: Json, *, force: bool) -> None:
+    def _send(self, subject: str, body: Json, *, force: bool) -> Json:
         try:
-            self.api.apply(body, force=force)
+            return self.api.apply(body, force=force)
         except Refusal as refusal:
             raise refusal.error(f"apply {subject}") from None
 
@@ -272,7 +277,7 @@ class Steps:
     def _mark_now(self, workload: Json, op_id: str | None) -> bool:
         if _mark_of(self.api.find(workload)) == op_id:
             return False
-        self._before("restart", name(workload))
+        self._before("restart object", name(workload))
         change = {"spec": {"template": {"metadata": {"annotations": {RESTARTED: op_id}}}}}
         try:
             self.api.merge(workload, change)
@@ -300,7 +305,7 @@ class Steps:
     def _before(self, deed: str, subject: str) -> None:
         log.info("%s: %s %s", self.recovery.subject, deed, subject)
         self._guard()
-        self.writing.intend(f"{deed} object", object=subject)
+        self.writing.intend(deed, object=subject)
 
     def _guard(self) -> None:
         for lease in self.leases:

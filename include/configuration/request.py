@@ -95,8 +95,8 @@ class Recovery:
         return f"configuration recovery {self.request.op_id[:8]} of {self.chosen.namespace}"
 
     def wanted(self, holder: str) -> Sequence[Wanted]:
-        """Return the leases that it needs: of the cluster, and of the database whose writers it would start."""
-        resources = (f"cluster/{self.chosen.namespace}", f"database/{self.chosen.backup.database}")
+        """Return the leases that it needs: of the configuration, and of the database whose writers it would start."""
+        resources = (f"configuration/{self.chosen.namespace}", f"database/{self.chosen.backup.database}")
         op_id = self.request.op_id
         return [Wanted(resource=each, mode=Mode.CONFIG_RESTORE, op_id=op_id, holder=holder) for each in resources]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -45,8 +44,3 @@ class Shelf:
         identity = sealing.identity(self.key, self.key_from)
         opened = bundle.unseal(reading.read_sealed(self.store, backup), identity)
         return Chosen(key=backup.key, sha256=backup.sha256, bundle=opened)
-
-    @property
-    def secret(self) -> bytes:
-        """A key for fingerprints that nobody has who could not read the values anyway."""
-        return hashlib.sha256(b"fingerprints of a configuration recovery\0" + self.key.strip().encode()).digest()

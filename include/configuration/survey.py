@@ -15,7 +15,6 @@ from include.configuration.difference import (
     fingerprint,
     is_rolled,
     keeping,
-    told,
 )
 from include.configuration.normalise import Object, name, normalised, order
 from include.configuration.objects import HINT, ObjectApi, Refusal, UnreadableError
@@ -193,13 +192,12 @@ class Survey:
         entry = Entry(subject=name(thing), deed=Deed.SAME, live=self.seen(normalised(live)), wanted=self.seen(thing))
         if not found:
             return entry
-        secret = thing["kind"] == "Secret"
         entry = replace(
             entry,
             deed=Deed.CHANGE,
             adopt=any(each.is_extra for each in found),
             rolls=thing["kind"] in WORKLOADS and is_rolled(found),
-            lines=tuple(told(each, secret=secret, key=self.key) for each in found),
+            lines=tuple(map(str, found)),
         )
         return self._tried(entry, self.applied(thing, live))
 
@@ -229,7 +227,7 @@ class Survey:
     def differences(self, thing: Json, live: Json) -> list[Difference]:
         """Return what an apply would change of what is there."""
         scaled = self.is_autoscaled(thing)
-        return differences(bare(normalised(live), autoscaled=scaled), self.wanted(thing), managed=live)
+        return differences(bare(normalised(live), autoscaled=scaled), self.wanted(thing), self.key, managed=live)
 
     def wanted(self, thing: Json) -> Object:
         """Return what is compared of an object of the bundle."""

@@ -50,7 +50,7 @@ def taker() -> Taker:
         sources=limits.sources,
         store=backups.store(chosen.connections.backup_writer),
         recipients=recipients(),
-        key=_fingerprint_key(chosen.connections.configuration_fingerprints),
+        key=fingerprint_key(chosen.connections.configuration_fingerprints),
     )
 
 
@@ -70,7 +70,7 @@ def prover() -> Prover:
     )
 
 
-def _fingerprint_key(conn_id: str) -> bytes:
+def fingerprint_key(conn_id: str) -> bytes:
     """Return the key of the fingerprints; ConfigurationError if it could be guessed."""
     key = (connection(conn_id).password or "").encode()
     if len(key) < KEY_BYTES_MIN:

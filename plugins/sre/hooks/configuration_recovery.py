@@ -9,6 +9,7 @@ from include.configuration.shelf import Shelf
 from include.configuration.vault import Vault
 from include.configuration.window import Window
 from sre.hooks import backups
+from sre.hooks.configuration import fingerprint_key, recipients, verifier
 from sre.hooks.kubernetes import api_client
 
 
@@ -17,10 +18,10 @@ def shelf() -> Shelf:
     chosen = settings.load()
     ids = chosen.connections
     return Shelf(
-        store=backups.store(ids.backup_verifier),
+        store=verifier(),
         namespace=chosen.namespace,
-        key=backups.private_key(ids.backup_key),
-        key_from=f"the Connection {ids.backup_key}",
+        key=backups.private_key(ids.configuration_key),
+        key_from=f"the Connection {ids.configuration_key}",
     )
 
 
@@ -34,11 +35,11 @@ def access() -> Access:
         vault=Vault(
             writer=backups.store(ids.backup_writer),
             reader=ours.store,
-            recipients=chosen.backup.recipients,
+            recipients=recipients(),
             key=ours.key,
             key_from=ours.key_from,
         ),
-        secret=ours.secret,
+        secret=fingerprint_key(ids.configuration_fingerprints),
         window=window(),
     )
 

@@ -216,9 +216,9 @@ class Village:
             "vault": Vault(
                 writer=world.store("backup_writer"),
                 reader=world.store("backup_verifier"),
-                recipients=age_keys.recipients(self.site),
-                key=age_keys.private(self.site, age_keys.OPERATIONAL),
-                key_from="the operational key",
+                recipients=age_keys.recipients(self.site, age_keys.OF_CONFIGURATION),
+                key=age_keys.private(self.site, age_keys.CONFIGURATION),
+                key_from="the key of this test",
             ),
             "secret": b"of this test",
         }
