@@ -61,9 +61,11 @@ class ObjectApi(ApiReader):
     """Any object by its apiVersion, kind and name.
 
     :param namespace: of all that lives in one; that which an object says of itself does not count.
+    :param manager: field manager of what is applied.
     """
 
     namespace: str = ""
+    manager: str = MANAGER
     _kinds: dict[str, Mapping[str, tuple[str, bool]]] = field(default_factory=dict, repr=False)
 
     def serves(self, thing: Json) -> bool:
@@ -90,7 +92,7 @@ class ObjectApi(ApiReader):
 
     def apply(self, thing: Json, *, force: bool = False, dry_run: bool = False) -> Json:
         """Apply one object; Refusal if the server says no."""
-        query = {"fieldManager": MANAGER, "force": str(force).lower()} | ({"dryRun": "All"} if dry_run else {})
+        query = {"fieldManager": self.manager, "force": str(force).lower()} | ({"dryRun": "All"} if dry_run else {})
         return self.send("PATCH", self.path(thing), self.placed(thing), kind="apply-patch+yaml", **query)
 
     def merge(self, thing: Json, change: Json) -> Json:
