@@ -41,8 +41,38 @@ class Difference:
         """Whether only the cluster has it: an apply would leave it there."""
         return self.found.after is None
 
+    def pointer(self, live: Json) -> str:
+        """Return where the field stands in an object (RFC 6901)."""
+        here: Any = live
+        words = []
+        for step in self.found.path:
+            word = _word(here, step)
+            words.append(str(word).replace("~", "~0").replace("/", "~1"))
+            here = here[word]
+        return "".join(f"/{word}" for word in words)
+
     def __str__(self) -> str:
         return f"{self.found} ({self.writer})" if self.writer and self.found.before is not None else str(self.found)
+
+
+def _word(here: Any, step: drift.Step) -> str | int:
+    """Return a step as the object has it: the fingerprints of a Secret stand for its data, an item for its place."""
+    if isinstance(step, str):
+        return "data" if step == bundle.FINGERPRINTS else step
+    return next(place for place, item in enumerate(here) if item[step[0]] == step[1])
+
+
+def removals(found: Sequence[Difference], live: Json) -> list[str]:
+    """Return the pointers of what only the cluster has, last items of a list first."""
+    return [
+        each.pointer(live) for each in sorted(found, key=lambda each: _place(each, live), reverse=True) if each.is_extra
+    ]
+
+
+def _place(found: Difference, live: Json) -> list[tuple[int, str]]:
+    """Return by what pointers are sorted: indexes as numbers."""
+    words = found.pointer(live).split("/") if found.is_extra else []
+    return [(int(word), "") if word.isdecimal() else (0, word) for word in words]
 
 
 def differences(live: Json, wanted: Json, key: bytes, managed: Json | None = None) -> list[Difference]:

@@ -95,6 +95,16 @@ class ObjectApi(ApiReader):
         query = {"fieldManager": self.manager, "force": str(force).lower()} | ({"dryRun": "All"} if dry_run else {})
         return self.send("PATCH", self.path(thing), self.placed(thing), kind="apply-patch+yaml", **query)
 
+    def remove(self, thing: Json, pointers: Sequence[str], version: str, *, dry_run: bool = False) -> Json:
+        """Remove fields of exactly this version of an object: an apply cannot, when others own them. Refusal if the server says no.
+
+        :param pointers: RFC 6901, so that each is still right when those before it are gone.
+        """
+        test = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
+        patch = [test, *({"op": "remove", "path": each} for each in pointers)]
+        query = {"fieldManager": self.manager} | ({"dryRun": "All"} if dry_run else {})
+        return self.send("PATCH", self.path(thing), patch, kind="json-patch+json", **query)
+
     def merge(self, thing: Json, change: Json) -> Json:
         """Send one merge patch as the one who restarts; Refusal if the server says no."""
         return self.send("PATCH", self.path(thing), change, kind="merge-patch+json", fieldManager=RESTARTER)
@@ -115,7 +125,7 @@ class ObjectApi(ApiReader):
         inside = f"/namespaces/{self.namespace}" if namespaced else ""
         return f"{_base(thing)}{inside}/{plural}/{thing['metadata']['name']}"
 
-    def send(self, method: str, path: str, body: Json | None = None, *, kind: str = "json", **query: str) -> Json:
+    def send(self, method: str, path: str, body: Any = None, *, kind: str = "json", **query: str) -> Json:
         """Send one request, once; Refusal if the server says no, UnsettledError if nobody answered."""
         from kubernetes.client.exceptions import ApiException
         from urllib3.exceptions import HTTPError
@@ -174,7 +184,8 @@ def _refusal(error: Any) -> Refusal:
 
 
 def _cause(cause: Json) -> tuple[str, str]:
-    """Return the field and what is wrong with it; a message holds the value in its middle, which may be a secret."""
+    """Return the field and what is wrong with it; not the message, which holds the value, and that may be a secret."""
     message = str(cause.get("message", ""))
     owner = _OWNER.search(message)
-    return str(cause.get("field", "")).lstrip("."), owner[1] if owner else message.rpartition(": ")[2][:120]
+    said = owner[1] if owner else "immutable" if "immutable" in message else str(cause.get("reason", ""))
+    return str(cause.get("field", "")).lstrip("."), said

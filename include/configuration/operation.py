@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from include.configuration import references, rollout, window
-from include.configuration.difference import RESTARTED
+from include.configuration.difference import RESTARTED, Difference, removals
 from include.configuration.normalise import Object, name, normalised
 from include.configuration.objects import ObjectApi, Refusal
 from include.configuration.request import Recovery
@@ -28,7 +28,7 @@ from include.ops.journal import Journal, Phase
 from include.ops.leases import Lease
 from include.ops.saga import Facts, Saga, Step
 from include.probes.kubernetes import Json
-from include.recovery.cluster import Patience
+from include.recovery.cluster import Patience, UnsettledError
 
 if TYPE_CHECKING:
     from include.ops.database import OpsDatabase
@@ -91,6 +91,10 @@ def saga(recovery: Recovery, writing: Journal, ours: Sequence[Lease]) -> Saga:
     return Saga(writing, ours[0], steps.all(), recovery.subject, facts, undone=LEFT)
 
 
+class ChangedError(RefusedError):
+    """Somebody else changed the object meanwhile."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Steps:
     """The steps as one process does them: each effect asks the leases first.
@@ -118,6 +122,15 @@ class Steps:
         """Put what will be overwritten, and the templates of what will be restarted, where the way back finds it."""
         subjects = {each.subject for each in self.entries if each.deed is Deed.CHANGE} | set(self.restarts)
         found = [live for live in (self.api.find(each) for each in self._things(subjects)) if live]
+        planned = {each.subject: each.live for each in self.entries if each.deed is Deed.CHANGE}
+        if changed := [
+            name(each)
+            for each in found
+            if planned.get(name(each), self.asking.seen(normalised(each))) != self.asking.seen(normalised(each))
+        ]:
+            raise ChangedError(
+                f"{', '.join(changed[:5])}: somebody changed that since the plan was approved; nothing was changed"
+            )
         kept = self.recovery.access.vault.keep(
             self.writing.op_id, int(self.leases[0].token), [normalised(live) for live in found]
         )
@@ -143,27 +156,48 @@ class Steps:
         self._settle(entry.subject, lambda: self._apply_now(entry, thing))
 
     def _apply_now(self, entry: Entry, thing: Object) -> bool:
-        live = self.api.find(thing)
-        if live and self._is_ours(entry.subject, thing, live):
+        return self._bring(entry.subject, thing, self.kept.get(entry.subject), deed=APPLIED, force=entry.force)
+
+    def _bring(self, subject: str, wanted: Json, was: Json | None, *, deed: str, force: bool) -> bool:
+        """Bring an object from what it was to what is wanted; tell whether that was to be done.
+
+        What is left to do must be a part of what was to be done: anything else is somebody's change, which nobody approved to
+        overwrite.
+        """
+        live = self.api.find(wanted)
+        found = self.asking.differences(wanted, live) if live else None
+        if found == []:
             return False
-        if (self.asking.seen(normalised(live)) if live else "") != entry.live:
-            raise RefusedError(
-                f"{entry.subject} is neither as it was when the plan was approved nor as the bundle has it: somebody changed it"
-                " meanwhile, and nobody has approved to overwrite that"
-            )
-        self._before(APPLIED, entry.subject)
-        if entry.adopt and live:
-            self._send(entry.subject, self.asking.applied(normalised(live), live), force=True)
-        made = self._send(entry.subject, self.asking.applied(thing, live), force=entry.force)
-        self.writing.record(APPLIED, object=entry.subject, left=self.asking.seen(normalised(made)))
+        if live and self._is_left(subject, live) and deed == APPLIED:
+            return False
+        self._refuse_changed(subject, wanted, was, live, found)
+        self._before(deed, subject)
+        made = self._send(subject, self.asking.applied(wanted, live), force=force)
+        left = removals(self.asking.differences(wanted, made), made)
+        if left:
+            made = self._remove(subject, made, left)
+        self.writing.record(deed, object=subject, left=self.asking.seen(normalised(made)))
         return True
 
-    def _is_ours(self, subject: str, thing: Json | None, live: Json) -> bool:
-        """Whether an object is as the bundle has it, or as the API server made of it when we applied it."""
-        if thing and not self.asking.differences(thing, live):
-            return True
-        left = [line.detail.get("left") for line in self.writing.entries() if line.detail.get("object") == subject]
-        return self.asking.seen(normalised(live)) in filter(None, left)
+    def _refuse_changed(
+        self, subject: str, wanted: Json, was: Json | None, live: Json | None, found: Sequence[Difference] | None
+    ) -> None:
+        known = [each.found for each in self.asking.differences(wanted, was)] if was else []
+        is_known = (live is None) == (was is None) and all(each.found in known for each in found or ())
+        if not (is_known or (live and self._is_left(subject, live))):
+            raise ChangedError(
+                f"{subject} is neither as it was when the plan was approved nor as it would be: somebody changed it meanwhile,"
+                " and nobody has approved to overwrite that"
+            )
+
+    def _is_left(self, subject: str, live: Json) -> bool:
+        """Whether an object is what the API server made of it when we wrote it last."""
+        lines = [
+            line.detail["left"]
+            for line in self.writing.entries()
+            if line.detail.get("object") == subject and "left" in line.detail
+        ]
+        return bool(lines) and lines[-1] == self.asking.seen(normalised(live))
 
     def _rolled(self, entry: Entry, thing: Object) -> str:
         """Wait for the new pods of a workload that had some before; "" when they are ready."""
@@ -247,19 +281,15 @@ class Steps:
         return self._settle(subject, lambda: self._put_back_now(subject, was))
 
     def _put_back_now(self, subject: str, was: Json) -> bool:
-        live, ours = self.api.find(was), next((each for each in self.objects if name(each) == subject), None)
-        is_back = live is not None and not self.asking.differences(was, live)
-        if live is None or not (is_back or self._is_ours(subject, ours, live)):
-            log.warning("%s: %s was changed by somebody since and is left alone", self.recovery.subject, subject)
+        ours = next((each for each in self.objects if name(each) == subject), None)
+        try:
+            done = self._bring(subject, was, ours, deed="put back object", force=True)
+        except ChangedError as error:
+            log.warning("%s: %s; it is left alone", self.recovery.subject, error)
             return False
-        if not is_back:
-            self._before("put back object", subject)
-            self._send(subject, self.asking.applied(normalised(live), live), force=True)
-            self._send(subject, self.asking.applied(normalised(was), live), force=True)
-        elif _mark_of(live) != self.writing.op_id:
-            return False
-        if _mark_of(live) == self.writing.op_id:
-            self._mark(was, _mark_of(was))
+        if _mark_of(self.api.find(was)) != self.writing.op_id:
+            return done
+        self._mark(was, _mark_of(was))
         return True
 
     # --- one object -----------------------------------------------------------------------------------------------------
@@ -268,6 +298,14 @@ class Steps:
         try:
             return self.api.apply(body, force=force)
         except Refusal as refusal:
+            raise refusal.error(f"apply {subject}") from None
+
+    def _remove(self, subject: str, live: Json, pointers: Sequence[str]) -> Json:
+        try:
+            return self.api.remove(live, pointers, live["metadata"]["resourceVersion"])
+        except Refusal as refusal:
+            if refusal.status in {409, 422}:  # another version by now, which the next look shows
+                raise UnsettledError(f"{subject} was changed while it was written", unknown=False) from None
             raise refusal.error(f"apply {subject}") from None
 
     def _mark(self, workload: Json, op_id: str | None) -> None:

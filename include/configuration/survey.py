@@ -15,6 +15,7 @@ from include.configuration.difference import (
     fingerprint,
     is_rolled,
     keeping,
+    removals,
 )
 from include.configuration.normalise import Object, name, normalised, order
 from include.configuration.objects import HINT, ObjectApi, Refusal, UnreadableError
@@ -52,7 +53,7 @@ class Entry:
     """One object of the plan.
 
     :param force: fields of others are taken over, those that `conflicts` names.
-    :param adopt: the cluster has fields that the bundle lacks; they are taken over first, so that the apply removes them.
+    :param removes: the cluster has fields that the bundle lacks, which an apply would leave.
     :param rolls: new pods are made.
     :param live: fingerprint of what is there, "" if nothing is; `wanted` of what will be.
     :param lines: what changes, for people.
@@ -62,7 +63,7 @@ class Entry:
     subject: str
     deed: Deed
     force: bool = False
-    adopt: bool = False
+    removes: bool = False
     rolls: bool = False
     live: str = ""
     wanted: str = ""
@@ -80,7 +81,7 @@ class Entry:
         return {
             "deed": self.deed.value,
             "force": self.force,
-            "adopt": self.adopt,
+            "removes": self.removes,
             "rolls": self.rolls,
             "live": self.live,
             "wanted": self.wanted,
@@ -195,13 +196,13 @@ class Survey:
         entry = replace(
             entry,
             deed=Deed.CHANGE,
-            adopt=any(each.is_extra for each in found),
+            removes=any(each.is_extra for each in found),
             rolls=thing["kind"] in WORKLOADS and is_rolled(found),
             lines=tuple(map(str, found)),
         )
-        return self._tried(entry, self.applied(thing, live))
+        return self._tried(entry, self.applied(thing, live), live, removals(found, live))
 
-    def _tried(self, entry: Entry, body: Json) -> Entry:
+    def _tried(self, entry: Entry, body: Json, live: Json, pointers: Sequence[str]) -> Entry:
         try:
             self.api.apply(body, dry_run=True)
         except Refusal as refusal:
@@ -210,6 +211,8 @@ class Survey:
             entry = replace(entry, force=True, conflicts=tuple(sorted({f"{f} ({who})" for f, who in refusal.causes})))
         try:
             self.api.apply(body, dry_run=True, force=True)
+            if pointers:
+                self.api.remove(live, pointers, live["metadata"]["resourceVersion"], dry_run=True)
         except Refusal as refusal:
             return self._refused(entry, refusal)
         return entry
