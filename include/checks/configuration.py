@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from include.backups.moving import size
 from include.configuration import files
 from include.configuration.bundle import Bundle
-from include.configuration.drift import Difference, Writer
+from include.configuration.drift import Difference, Place, Writer
 from include.findings import Blind, Finding, Severity
 from include.settings import ConfigurationLimits
 
@@ -71,7 +71,7 @@ class Judge:
             said = f"no {', '.join(gone)} is left, and there was when the last good backup was taken"
             yield self._found("B-09", "kinds_lost", said, Severity.WARNING, f"{PAGE}, section Drift", kinds=gone)
 
-    def drift(self, found: Sequence[Difference], writers: Mapping[Difference, Writer | None]) -> Iterator[Finding]:
+    def drift(self, found: Sequence[Difference], writers: Mapping[Place, Writer | None]) -> Iterator[Finding]:
         """What became different, object by object (B-10); an unchanged cluster gives nothing but that."""
         by_object: dict[str, list[Difference]] = {}
         for each in found:
@@ -92,10 +92,8 @@ class Judge:
             "B-10", "drift", said, severity, next_step, n=len(found), value=len(unexpected), unit="objects"
         )
 
-    def _drifted(
-        self, subject: str, fields: Sequence[Difference], writers: Mapping[Difference, Writer | None]
-    ) -> Finding:
-        by = {f"{writer}" for each in fields if (writer := writers.get(each))}
+    def _drifted(self, subject: str, fields: Sequence[Difference], writers: Mapping[Place, Writer | None]) -> Finding:
+        by = {f"{writer}" for each in fields if (writer := writers.get(each.place))}
         expected = _is_expected(fields, writers, self.limits.managers)
         more = f" and {len(fields) - FIELDS_MAX} more" if len(fields) > FIELDS_MAX else ""
         who = f" (last written by {', '.join(sorted(by))})" if by else " (who: the API server's audit log)"
@@ -189,10 +187,10 @@ class Judge:
 
 
 def _is_expected(
-    fields: Sequence[Difference], writers: Mapping[Difference, Writer | None], managers: Collection[str]
+    fields: Sequence[Difference], writers: Mapping[Place, Writer | None], managers: Collection[str]
 ) -> bool:
     """Whether all of it was written by those whose changes are no drift; what nobody can know is not expected."""
-    known = [writers.get(each) for each in fields]
+    known = [writers.get(each.place) for each in fields]
     return all(writer is not None and writer.manager in managers for writer in known)
 
 

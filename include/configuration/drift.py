@@ -26,6 +26,7 @@ _SENSITIVE = re.compile("passw|secret|token|credential|private|api_?key", re.IGN
 Identity = tuple[str, str, str, str]
 Step = str | tuple[str, Any]
 """A field, or the item of a list by the key that tells it apart."""
+Place = tuple[Identity, tuple[Step, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,11 @@ class Difference:
     path: tuple[Step, ...] = ()
     before: Any = None
     after: Any = None
+
+    @property
+    def place(self) -> Place:
+        """Which field of which object it is."""
+        return self.identity, self.path
 
     @property
     def field(self) -> str:

@@ -52,11 +52,10 @@ def environment(site: Site) -> dict[str, str]:
 
 def _of_configuration(site: Site) -> dict[str, str]:
     keys = age_keys.recipients(site, age_keys.OF_CONFIGURATION)
-    folders = {name: str(path) for name, path in mounts.folders(site).items()}
     return {
         **{f"OPS_CONFIGURATION__RECIPIENTS__{name.upper()}": key for name, key in keys.items()},
-        "OPS_CONFIGURATION__FOLDERS": json.dumps(folders),
-        "OPS_CONFIGURATION__SOURCES": json.dumps({"config": str(mounts.SOURCE)}),
+        **{f"OPS_CONFIGURATION__FOLDERS__{name.upper()}": str(path) for name, path in mounts.folders(site).items()},
+        "OPS_CONFIGURATION__SOURCES__CONFIG": str(mounts.SOURCE),
     }
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
+import boto3
+from botocore.config import Config
 from kubernetes import config
 
 from include.backups import sealing
-from include.backups.store import Store
+from include.backups.store import CONFIG, Store
 from include.configuration.applying import DryApplier
 from include.configuration.listing import Lister, PatientReader
 from include.configuration.prove import Prover
@@ -46,7 +48,10 @@ class World:
         return config.new_client_from_config(config_file=str(folder(self.site) / f"{account}.kubeconfig"))
 
     def store(self, user: str) -> Store:
-        return Store(s3.client(self.site, user), s3.BUCKET, who=user)
+        keys = {"aws_access_key_id": user, "aws_secret_access_key": self.site.secret(f"s3-{user}")}
+        address, limits = self.site.url("s3"), Config(**CONFIG)
+        client = boto3.client("s3", endpoint_url=address, region_name=s3.REGION, config=limits, **keys)
+        return Store(client, s3.BUCKET, who=user)
 
     @property
     def recipients(self) -> dict[str, str]:
