@@ -93,6 +93,12 @@ class Connections(Limits):
     recovery_redis: str = "orchestrator_redis_recovery"  # sets queue items and sessions aside, unlinks caches
     recovery_postgres: str = "orchestrator_postgres_recovery"  # makes and renames databases, while its window is open
     recovery_window: str = "orchestrator_postgres_window"  # opens and shuts that window, and nothing else
+    recovery_configuration: str = (
+        "orchestrator_kubernetes_recovery_config"  # applies what a bundle holds, deletes nothing
+    )
+    recovery_configuration_window: str = (
+        "orchestrator_kubernetes_recovery_window"  # lets that one write, and nothing else
+    )
     failover_postgres: str = "staging_postgres_failover"  # the staging pair: writes into a table of its own
     failover_patroni: str = "staging_patroni"  # may order a switchover there
     failover_redis: str = "staging_redis_failover"  # the staging pair: FAILOVER, and keys of its own
@@ -408,6 +414,16 @@ class RecoveryLimits(Limits):
     smoke_within_s: Seconds = 120  # of the test workflow: an execution takes 8 s, a busy queue a minute
 
 
+class ConfigurationRecoveryLimits(Limits):
+    """Of `configuration_recovery`."""
+
+    rollout_within_s: Annotated[float, Field(gt=0, le=3600)] = (
+        300  # of one workload until every pod is new and ready; the runbook's own: what waits longer will not start by itself
+    )
+    write_within_s: Seconds = 60  # of one object: conflicts with its controllers are over in seconds
+    poll_s: Annotated[float, Field(gt=0, le=60)] = 1.0  # between two looks at a rollout
+
+
 class RestoreLimits(Limits):
     """Of the database's half of `database_recovery`: restore beside, swap, and the way back."""
 
@@ -499,6 +515,7 @@ class Settings(BaseSettings):
     disaster: DisasterLimits = DisasterLimits()
     recovery: RecoveryLimits = RecoveryLimits()
     restore: RestoreLimits = RestoreLimits()
+    configuration_recovery: ConfigurationRecoveryLimits = ConfigurationRecoveryLimits()
     failover: FailoverLimits = FailoverLimits()
     gate: GateLimits = GateLimits()
     looking: Looking = Looking()

@@ -68,6 +68,8 @@ def _operations(site: Site) -> dict[str, dict[str, Any]]:
         IDS.operations: _postgres(site, "ops_runner", "ops", "postgres_ops"),
         IDS.approvals: _postgres(site, "ops_approver", "ops", "postgres_ops"),
         IDS.recovery_kubernetes: _kubernetes(site, "ops-recover-db"),
+        IDS.recovery_configuration: _kubernetes(site, "ops-recover-config"),
+        IDS.recovery_configuration_window: _kubernetes(site, "ops-recover-window"),
         IDS.recovery_redis: _redis(site, "ops_recover"),
         IDS.recovery_postgres: _postgres(site, "ops_restore", "postgres", "postgres"),
         IDS.recovery_window: _postgres(site, "ops_window", "postgres", "postgres"),

@@ -143,7 +143,7 @@ def settle(
     A patch names the version it was decided on, so one that was carried out unseen cannot be carried out twice: the repetition
     conflicts, and the look that follows finds it done. TransientError or OutcomeUnknownError after `within_s` without peace.
     """
-    patience = _Patience(time.monotonic() + within_s, f"{kind}/{name}")
+    patience = Patience(time.monotonic() + within_s, f"{kind}/{name}")
     while True:
         try:
             thing = find(cluster, kind, namespace, name)
@@ -157,7 +157,12 @@ def settle(
 
 
 @dataclass
-class _Patience:
+class Patience:
+    """How long a write is decided anew.
+
+    :param deadline: by `time.monotonic`.
+    """
+
     deadline: float
     subject: str
     unknown: str = ""

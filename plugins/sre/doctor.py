@@ -103,7 +103,9 @@ def of_configuration(chosen: Settings) -> Mapping[str, Question]:
         ids.configuration_key: lambda: configuration_rights.of_key(
             backups.private_key(ids.configuration_key), ids.configuration_key, configuration.recipients()
         ),
-        ids.configuration_fingerprints: lambda: f"holds a key of {len(configuration.fingerprint_key())} characters",
+        ids.configuration_fingerprints: lambda: (
+            f"holds a key of {len(configuration.fingerprint_key(ids.configuration_fingerprints))} characters"
+        ),
     }
 
 

@@ -60,7 +60,7 @@ def taker() -> Taker:
         sources=chosen.configuration.sources,
         store=backups.store(chosen.connections.backup_writer),
         recipients=recipients(),
-        key=fingerprint_key(),
+        key=fingerprint_key(chosen.connections.configuration_fingerprints),
     )
 
 
@@ -80,9 +80,8 @@ def prover() -> Prover:
     )
 
 
-def fingerprint_key() -> bytes:
+def fingerprint_key(conn_id: str) -> bytes:
     """Return the key of the fingerprints; ConfigurationError if it could be guessed."""
-    conn_id = settings.load().connections.configuration_fingerprints
     key = (connection(conn_id).password or "").encode()
     if len(key) < KEY_BYTES_MIN:
         raise ConfigurationError(

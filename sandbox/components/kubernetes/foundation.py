@@ -11,7 +11,15 @@ from sandbox.components.kubernetes.manifests import MANIFESTS, RIGHTS, objects
 from sandbox.components.kubernetes.ownership import refuse_foreign_namespace
 from sandbox.site import Site
 
-ACCOUNTS = ("ops-read", "ops-config-backup", "ops-recover-db", "ops-watchdog", "simulator")
+ACCOUNTS = (
+    "ops-read",
+    "ops-config-backup",
+    "ops-recover-config",
+    "ops-recover-db",
+    "ops-recover-window",
+    "ops-watchdog",
+    "simulator",
+)
 SCRATCH = "ai-orchestrator-scratch"
 SCRATCH_ACCOUNTS = ("ops-config-prove",)
 STAGING = "ai-orchestrator-staging"
