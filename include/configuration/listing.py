@@ -225,7 +225,8 @@ def _of_group(reader: Reader, group: str, versions: Sequence[str]) -> list[KindR
 
 def _listable(group: str, version: str, resources: Iterable[Json]) -> Iterator[KindRead]:
     for each in resources:
-        if each["namespaced"] and "list" in each["verbs"] and "/" not in each["name"]:
+        # What nobody can write (measurements, catalogues of an aggregated API) is nobody's configuration.
+        if each["namespaced"] and {"list", "create"} <= {*each["verbs"]} and "/" not in each["name"]:
             known = {"kind": each["kind"], "plural": each["name"], "namespaced": True}
             yield KindRead(group=group, version=version, **known)
 
