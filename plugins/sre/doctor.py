@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from include import looking, settings
 from include.backups import rights as backup_rights
+from include.configuration import rights as configuration_rights
 from include.errors import ConfigurationError, RunbookError
 from include.findings import Blind
 from include.probes import rights
 from include.recovery import rights as recovery_rights
 from include.settings import Settings
-from sre.hooks import backups, disaster, operations, recovery
+from sre.hooks import backups, configuration_recovery, disaster, operations, recovery
 from sre.hooks.connection import connection
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def of_disaster_recovery(chosen: Settings) -> Mapping[str, Question]:
         ids.dr_store: lambda: backup_rights.of_recoverer(backups.store(ids.dr_store, chosen.disaster.bucket), limits),
         ids.dr_key: lambda: backup_rights.of_key(backups.private_key(ids.dr_key), ids.dr_key, limits),
         ids.dr_target: lambda: backup_rights.of_scratch(disaster.target(), limits),
+        ids.dr_kubernetes: lambda: configuration_rights.of_empty_namespace(disaster.empty_namespace()),
         ids.report_writer: lambda: backup_rights.of_reporter(disaster.reports(), limits),
     }
 
@@ -101,6 +103,10 @@ def of_recovery(chosen: Settings) -> Mapping[str, Question]:
         ids.recovery_window: lambda: recovery_rights.of_window(recovery.keeper()),
         ids.recovery_postgres: lambda: recovery_rights.of_restorer(recovery.restorer(), recovery.keeper()),
         ids.recovery_kubernetes: lambda: recovery_rights.of_cluster(recovery.cluster(), chosen.namespace, limits),
+        ids.recovery_configuration_window: lambda: configuration_rights.of_window(configuration_recovery.window()),
+        ids.recovery_configuration: lambda: configuration_rights.of_recoverer(
+            configuration_recovery.cluster(), configuration_recovery.window()
+        ),
         ids.recovery_redis: lambda: recovery_rights.of_leftovers(recovery.redis(), limits),
         ids.gateway: lambda: recovery_rights.of_gateway(recovery.gateway()),
     }
