@@ -88,6 +88,7 @@ class Connections(Limits):
     configuration_fingerprints: str = (
         "orchestrator_configuration_fingerprints"  # key of the fingerprints of secret values
     )
+    dr_kubernetes: str = "orchestrator_kubernetes_disaster_recovery"  # makes and removes, in an empty namespace alone
     report_writer: str = "orchestrator_s3_report_writer"  # may put below reports/, and nothing else
     recovery_kubernetes: str = "orchestrator_kubernetes_recovery"  # scales and pauses the named writers, reads the rest
     recovery_redis: str = "orchestrator_redis_recovery"  # sets queue items and sessions aside, unlinks caches
@@ -377,6 +378,9 @@ class DisasterLimits(Limits):
 
     bucket: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$")] = (
         ""  # of the off-site copy, replicated with versions and tags; empty: `backup.bucket` itself
+    )
+    namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")] = (
+        "ai-orchestrator-dr"  # empty, in the cluster of connections.dr_kubernetes; nothing of the bundle works there
     )
     month_days: Annotated[int, Field(ge=28, le=62)] = 31  # of proofs, for the month's worst
     trend_days: Annotated[int, Field(ge=60, le=1830)] = 400  # of earlier tests: a year, and the same month before it

@@ -59,6 +59,7 @@ def _backups(site: Site) -> dict[str, dict[str, Any]]:
         IDS.dr_store: _s3(site, "backup_dr"),
         IDS.dr_key: {"conn_type": "generic", "password": age_keys.private(site, age_keys.RECOVERY)},
         IDS.dr_target: _postgres(site, "ops_verify", "postgres", "postgres_scratch"),
+        IDS.dr_kubernetes: _kubernetes(site, "ops-disaster-config"),
         IDS.report_writer: _s3(site, "report_writer"),
     }
 

@@ -112,10 +112,11 @@ class Lister:
         try:
             found = dict(self.reader.get(f"/api/v1/namespaces/{self.namespace}", {}))
         except DeniedError as error:
-            if error.status != 404:
+            if error.status == 401:
                 raise
+            said = "there is no namespace" if error.status == 404 else "the account may not see a namespace"
             raise ConfigurationError(
-                f"there is no namespace {self.namespace} in this cluster: correct the setting namespace, or the Connection"
+                f"{said} {self.namespace} in this cluster: correct the setting namespace, or the Connection"
             ) from None
         return {"apiVersion": "v1", "kind": "Namespace", **found}
 

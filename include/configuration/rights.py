@@ -1,47 +1,46 @@
-"""Whether each account and key of the configuration's backup can do what it needs: what `make doctor` asks. Nothing is changed."""
+"""Whether each door of a configuration recovery opens as far as it must and no further, for `make doctor`; nothing is changed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from include.backups import sealing
-from include.configuration.applying import DryApplier, RejectedError
-from include.configuration.listing import Lister
+from include.configuration.objects import ObjectApi, Refusal
+from include.configuration.request import IDENTITY
+from include.configuration.window import ACCOUNT, LEASE, Window
 from include.errors import ConfigurationError
+from include.probes.kubernetes import Json
 
-PROBE = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "doctor"}, "data": {"asked": "yes"}}
-
-
-def of_reader(lister: Lister) -> str:
-    """Read all of it, and keep nothing; a kind that is not shown is named."""
-    seen = lister.look()
-    if unread := [kind.name for kind in seen.kinds if kind.unread]:
-        raise ConfigurationError(
-            f"may not read {', '.join(unread[:3])}{f' and {len(unread) - 3} more' if unread[3:] else ''}: add them to"
-            " deploy/kubernetes/ops-config-backup.yaml, or to configuration.leave_out"
-        )
-    return f"reads {len(seen.objects)} objects of {sum(kind.n > 0 for kind in seen.kinds)} kinds in {lister.namespace}"
+TRIED: Json = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "doctor"}, "data": {"tried": "yes"}}
 
 
-def of_prover(cluster: DryApplier, scratch: str) -> str:
-    """Try one object as a dry run."""
+def of_window(window: Window) -> str:
+    """Look whether the window is open."""
+    held = window.holder()
+    return f"the window of {ACCOUNT} is open for operation {held}" if held else f"the window of {ACCOUNT} is shut"
+
+
+def of_recoverer(api: ObjectApi, window: Window) -> str:
+    """Try to apply; the account's own window must be closed to it."""
+    if not api.find(IDENTITY):
+        raise ConfigurationError("the cluster has no namespace kube-system, so nobody can say which one it is")
+    _try(api)
+    if window.holder():
+        return "tries, and writes: a recovery runs"
     try:
-        cluster.dry_apply(f"/api/v1/namespaces/{scratch}/configmaps/doctor", dict(PROBE))
-    except RejectedError as error:
-        raise ConfigurationError(
-            f"may make no dry run in {scratch} ({error}): apply deploy/kubernetes/ops-config-prove.yaml, or correct"
-            " configuration.scratch_namespace"
-        ) from None
-    return f"makes dry runs in {scratch}"
+        api.send("PATCH", api.path(LEASE), {"spec": {}}, kind="merge-patch+json", dryRun="All")
+    except Refusal as refusal:
+        if refusal.status == 403:
+            return f"tries in {api.namespace}, and cannot open its own window"
+        raise refusal.error("ask for its own window") from None
+    raise ConfigurationError(f"{ACCOUNT} can open its own window: apply deploy/kubernetes/ops-recover-config.yaml anew")
 
 
-def of_key(key: str, where: str, recipients: Mapping[str, str]) -> str:
-    """Compare the private key with the public ones."""
-    sealing.recipients(recipients)
-    public = str(sealing.identity(key, where).to_public())
-    names = [name for name, text in recipients.items() if text == public]
-    if not names:
-        raise ConfigurationError(
-            f"{where} opens no Secret: its public half {public} is not among configuration.recipients"
-        )
-    return f"opens every Secret as {names[0]}"
+def of_empty_namespace(api: ObjectApi) -> str:
+    """Try to apply where the disaster-recovery test does."""
+    _try(api)
+    return f"makes what it needs in {api.namespace}"
+
+
+def _try(api: ObjectApi) -> None:
+    try:
+        api.apply(TRIED, dry_run=True)
+    except Refusal as refusal:
+        raise refusal.error(f"try a config map in {api.namespace}") from None

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from include.configuration.applying import into
+from include.configuration.applying import RIGHTS, into
 from include.configuration.bundle import OpenedBundle
 from include.configuration.difference import differences
 from include.configuration.normalise import Object, name, normalised, order
@@ -48,14 +48,18 @@ NOWHERE = {"recovery.ai-orchestrator.example/nowhere": "true"}
 class Restored:
     """What came of it.
 
+    :param namespace: of which the bundle is.
     :param made: objects that were made and compared; `tried` by a dry run alone.
     :param refused: what the API server would not take, one sentence each.
     :param differing: what was made and is not as the bundle has it.
+    :param rights: roles and their bindings: nobody may grant what he has not, so an administrator makes them.
     :param outside: objects of the cluster, which no namespace can take.
     """
 
+    namespace: str
     made: int = 0
     tried: int = 0
+    rights: int = 0
     outside: int = 0
     refused: Sequence[str] = ()
     differing: Sequence[str] = ()
@@ -73,15 +77,18 @@ def restore_into_empty(api: ObjectApi, opened: OpenedBundle) -> Restored:
     inside = [
         each for each in sorted(opened.objects, key=order) if each["metadata"].get("namespace") == opened.namespace
     ]
-    wanted = [quiet(into(each, api.namespace)) for each in inside if each["kind"] not in NEVER]
+    rights = [each for each in inside if each["kind"] in RIGHTS]
+    wanted = [quiet(into(each, api.namespace)) for each in inside if each["kind"] not in {*NEVER, *RIGHTS}]
     with _only_ours(api, wanted):
         refused = [why for each in wanted if (why := _made(api, each))]
         differing = [why for each in wanted if is_made(each) and (why := _differs(api, each))]
         seconds = time.monotonic() - began
     made = sum(map(is_made, wanted))
     return Restored(
+        namespace=opened.namespace,
         made=made,
         tried=len(wanted) - made,
+        rights=len(rights),
         outside=len(opened.objects) - len(inside),
         refused=refused,
         differing=[each for each in differing if not any(why.startswith(each.partition(":")[0]) for why in refused)],

@@ -1,4 +1,4 @@
-"""The runbook in a running Airflow, with the accounts that it has in earnest: asked for by one person, approved by another, taken back."""
+"""The runbook in a running Airflow, with its own accounts: asked for by one person, approved by another, taken back by a third."""
 
 from __future__ import annotations
 

@@ -38,8 +38,8 @@ def test_every_failing_behaviour_has_stages_of_its_own(empty_site: Site) -> None
     assert {name for name in BEHAVIOURS if DIGESTS[name] in failures} == {"crashes", "never-ready", "unpullable"}
 
 
-SEE_SECRETS = {"ops-config-backup", "ops-config-prove"}
-"""Who backs Secrets up, and who tries into a scratch namespace whether they could be restored."""
+SEE_SECRETS = {"ops-config-backup", "ops-config-prove", "ops-recover-config", "ops-disaster-config"}
+"""Who backs Secrets up, who tries into a scratch namespace whether they could be restored, and who restores them."""
 
 
 def test_rights_hold_no_wildcard_and_no_way_up() -> None:

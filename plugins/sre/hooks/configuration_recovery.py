@@ -30,7 +30,7 @@ def access() -> Access:
     chosen, ours = settings.load(), shelf()
     ids = chosen.connections
     return Access(
-        api=ObjectApi(api_client(ids.recovery_configuration), namespace=chosen.namespace),
+        api=cluster(),
         open=ours.open,
         vault=Vault(
             writer=backups.store(ids.backup_writer),
@@ -42,6 +42,12 @@ def access() -> Access:
         secret=fingerprint_key(ids.configuration_fingerprints),
         window=window(),
     )
+
+
+def cluster() -> ObjectApi:
+    """Return the cluster as who applies; it writes only while its window is open."""
+    chosen = settings.load()
+    return ObjectApi(api_client(chosen.connections.recovery_configuration), namespace=chosen.namespace)
 
 
 def window() -> Window:

@@ -20,10 +20,9 @@ ACCOUNTS = (
     "ops-watchdog",
     "simulator",
 )
-SCRATCH = "ai-orchestrator-scratch"
-SCRATCH_ACCOUNTS = ("ops-config-prove",)
-STAGING = "ai-orchestrator-staging"
-STAGING_ACCOUNTS = ("ops-failover",)
+SCRATCH, DISASTER, STAGING = "ai-orchestrator-scratch", "ai-orchestrator-dr", "ai-orchestrator-staging"
+ELSEWHERE = {SCRATCH: "ops-config-prove", DISASTER: "ops-disaster-config", STAGING: "ops-failover"}
+"""The account of each namespace that has one of its own."""
 TOKEN_LIFETIME_S = 366 * 24 * 3600  # a new one at every start; a platform that never stops lives a year
 ESTABLISHED_WITHIN_S = 20
 
@@ -43,10 +42,8 @@ def lay(site: Site) -> None:
             print(f"  {note}", flush=True)
     for account in ACCOUNTS:
         token_kubeconfig(site, account, token(api, account))
-    for account in SCRATCH_ACCOUNTS:
-        token_kubeconfig(site, account, token(api, account, SCRATCH))
-    for account in STAGING_ACCOUNTS:
-        token_kubeconfig(site, account, token(api, account, STAGING))
+    for namespace, account in ELSEWHERE.items():
+        token_kubeconfig(site, account, token(api, account, namespace))
 
 
 def _define_kinds(api: Api, site: Site) -> None:
