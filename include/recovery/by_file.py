@@ -82,7 +82,7 @@ def access(connections: Connections, chosen: Settings) -> Access:
     ids = chosen.connections
     return Access(
         restorer=Restorer(
-            store=_store(connections, chosen),
+            store=store(connections, chosen, ids.backup_verifier),
             login=Login(connections.postgres(ids.recovery_postgres), "connections.recovery_postgres"),
             reader=Login(connections.postgres(ids.backup_source), "connections.backup_source"),
             key=str(connections[ids.backup_key].get("password", "")),
@@ -91,7 +91,7 @@ def access(connections: Connections, chosen: Settings) -> Access:
             limits=chosen.restore,
         ),
         window=Login(connections.postgres(ids.recovery_window), "connections.recovery_window"),
-        cluster=ApiCluster(_kubernetes(connections, ids.recovery_kubernetes)),
+        cluster=ApiCluster(kubernetes(connections, ids.recovery_kubernetes)),
         redis=lambda: _redis(connections, ids.recovery_redis),
         gateway=lambda: _gateway(connections, ids.gateway),
         free_bytes=lambda: _free_bytes(connections, chosen),
@@ -106,11 +106,11 @@ def _free_bytes(connections: Connections, chosen: Settings) -> int | None:
         return preflight.free_bytes(Prometheus(client), chosen.restore.free_bytes_query, datetime.now(UTC))
 
 
-def _store(connections: Connections, chosen: Settings) -> Store:
+def store(connections: Connections, chosen: Settings, conn_id: str) -> Store:
+    """Return the bucket as the user of a Connection."""
     import boto3
     from botocore.config import Config
 
-    conn_id = chosen.connections.backup_verifier
     to, extra = connections[conn_id], connections.further(conn_id)
     client = boto3.client(
         "s3",
@@ -123,7 +123,8 @@ def _store(connections: Connections, chosen: Settings) -> Store:
     return Store(client, chosen.backup.bucket, who=f"{conn_id} in {connections.path}")
 
 
-def _kubernetes(connections: Connections, conn_id: str) -> Any:
+def kubernetes(connections: Connections, conn_id: str) -> Any:
+    """Return a client of the cluster that a Connection leads to."""
     from kubernetes import config
 
     path = connections.further(conn_id).get("kube_config_path")

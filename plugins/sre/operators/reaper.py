@@ -59,11 +59,36 @@ class ReapOperationsOperator(ReaperOperator):
                 subject=f"operation/{each.op_id}",
                 severity=Severity.CRITICAL,
                 summary=str(each),
-                next_step=f"clear its task to go on, or python -m include.recovery rollback {each.op_id}; {PAGE}",
+                next_step=f"clear its task to go on, or python -m {program(each.kind)} rollback {each.op_id}; {PAGE}",
             )
         if stopped:
             summary = f"nothing that changes production runs, by order: {stopped}"
             yield replace(self.found("X-05", "stop_order", summary, Severity.WARNING), next_step="make go lifts it")
+
+
+class ReapWindowOperator(ReaperOperator):
+    """Shut the window of the configuration recovery if none is at work and it was left open."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(source="window", item="X-07", failed="window", **kwargs)
+
+    def look(self, context: Context) -> Report:
+        """Look, and shut."""
+        from include.configuration.window import shut_forgotten
+        from sre.hooks.configuration_recovery import window
+        from sre.hooks.operations import operations
+
+        runs.refuse_backfill(context)
+        held = shut_forgotten(window(), operations())
+        said = f"ops-recover-config could have written for operation {held}, and no recovery runs: its window was shut"
+        severity = Severity.WARNING if held else Severity.OK
+        finding = self.found("X-07", self.failed, said if held else "no window was left open", severity)
+        return Report(source=self.source, checked=1, findings=(finding,))
+
+
+def program(kind: str) -> str:
+    """Return what takes an operation back by hand."""
+    return "include.configuration" if kind == "configuration recovery" else "include.recovery"
 
 
 class ReapRecoveriesOperator(ReaperOperator):
