@@ -74,7 +74,7 @@ class Taker:
 
     def take(self, request: Request) -> Taken:
         """Take one; a RunbookError says what was in the way, and the bucket then holds nothing that looks like a backup."""
-        to = sealing.recipients(self.recipients)  # refused before anything is read
+        to = sealing.recipients(self.recipients, "configuration.recipients")  # refused before anything is read
         began = self.clock()
         seen = self.lister.look()
         mounted, unmounted = self._mounted()
