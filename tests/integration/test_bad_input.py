@@ -115,8 +115,8 @@ def test_the_doctor_names_each_mistake_and_changes_nothing(airflow_site: Site) -
     nowhere = ({"OPS_NAMESPACE": "no-such-namespace"}, "namespace")
     for (given, named), lines in [
         (SETTINGS[0], 1),
-        (nowhere, 4),
-    ]:  # who looks at the cluster, who stops its writers, who reads its configuration, and who recovers that
+        (nowhere, 5),
+    ]:  # who looks at the cluster, who stops its writers, who reads its configuration, who recovers that, and his window
         done = doctor(airflow_site, given)
         wrong = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("WRONG")]
         assert (done.returncode, len(wrong)) == (1, lines)
