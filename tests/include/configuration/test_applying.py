@@ -78,7 +78,7 @@ def test_bug_20_what_a_server_quotes_of_a_secret_is_not_repeated(answer: Answer)
 
 def test_what_it_says_of_anything_else_is(answer: Answer) -> None:
     answer.says(400, "spec.foo: field not declared in schema")
-    with pytest.raises(RejectedError, match="400: .* field not declared in schema"):
+    with pytest.raises(RejectedError, match=r"400: .* field not declared in schema"):
         answer.applier.dry_apply("/x", config())
 
 
