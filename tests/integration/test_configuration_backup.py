@@ -74,6 +74,7 @@ def api(airflow_site: Site) -> Iterator[Api]:
     api = Api(admin(airflow_site))
     api.apply(SECRET)
     yield api
+    menagerie.change(api, MAP, {"data": {"concurrency": "4"}})
     with suppress(ApiException):
         api.call("DELETE", api.path(SECRET))
 
