@@ -135,8 +135,18 @@ def fields(before: Any, after: Any, path: tuple[Step, ...] = ()) -> Iterator[tup
         old, new = ({each[key]: each for each in items} for items in (before, after))
         for value in sorted(old.keys() | new.keys(), key=str):
             yield from fields(old.get(value), new.get(value), (*path, (key, value)))
+    elif _are_alike(before, after):
+        for number, (old, new) in enumerate(zip(before, after, strict=True)):
+            yield from fields(old, new, (*path, ("", number)))
     else:
         yield path, before, after
+
+
+def _are_alike(before: Any, after: Any) -> bool:
+    """Whether both are as many things that nothing tells apart, such as the rules of a role."""
+    if not isinstance(before, list) or not isinstance(after, list) or len(before) != len(after):
+        return False
+    return all(isinstance(item, dict) for item in (*before, *after))
 
 
 def _list_key(before: Sequence[Any], after: Sequence[Any]) -> str:

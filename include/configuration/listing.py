@@ -112,10 +112,11 @@ class Lister:
         try:
             found = dict(self.reader.get(f"/api/v1/namespaces/{self.namespace}", {}))
         except DeniedError as error:
-            if error.status != 404:
+            if error.status == 401:
                 raise
+            said = "there is no namespace" if error.status == 404 else "the account may not see a namespace"
             raise ConfigurationError(
-                f"there is no namespace {self.namespace} in this cluster: correct the setting namespace, or the Connection"
+                f"{said} {self.namespace} in this cluster: correct the setting namespace, or the Connection"
             ) from None
         return {"apiVersion": "v1", "kind": "Namespace", **found}
 
@@ -225,7 +226,8 @@ def _of_group(reader: Reader, group: str, versions: Sequence[str]) -> list[KindR
 
 def _listable(group: str, version: str, resources: Iterable[Json]) -> Iterator[KindRead]:
     for each in resources:
-        if each["namespaced"] and "list" in each["verbs"] and "/" not in each["name"]:
+        # What nobody can write (measurements, catalogues of an aggregated API) is nobody's configuration.
+        if each["namespaced"] and {"list", "create"} <= {*each["verbs"]} and "/" not in each["name"]:
             known = {"kind": each["kind"], "plural": each["name"], "namespaced": True}
             yield KindRead(group=group, version=version, **known)
 

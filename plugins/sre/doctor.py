@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from include import looking, settings
 from include.backups import rights as backup_rights
+from include.configuration import backup_rights as configuration_backup_rights
 from include.configuration import rights as configuration_rights
 from include.errors import ConfigurationError, RunbookError
 from include.findings import Blind
 from include.probes import rights
 from include.recovery import rights as recovery_rights
 from include.settings import Settings
-from sre.hooks import backups, configuration_recovery, disaster, operations, recovery
+from sre.hooks import backups, configuration, configuration_recovery, disaster, operations, recovery
 from sre.hooks.connection import connection
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def questions(chosen: Settings) -> Mapping[str, Question]:
         ids.pagerduty_events: lambda: _routing_key(ids.pagerduty_events),
         ids.slack: lambda: rights.of_slack(_slack(ids.slack), [chosen.reporting.channel], read=chosen.alerts.channel),
         **of_backups(chosen),
+        **of_configuration(chosen),
         **of_recovery(chosen),
     }
 
@@ -91,6 +93,21 @@ def of_disaster_recovery(chosen: Settings) -> Mapping[str, Question]:
         ids.dr_target: lambda: backup_rights.of_scratch(disaster.target(), limits),
         ids.dr_kubernetes: lambda: configuration_rights.of_empty_namespace(disaster.empty_namespace()),
         ids.report_writer: lambda: backup_rights.of_reporter(disaster.reports(), limits),
+    }
+
+
+def of_configuration(chosen: Settings) -> Mapping[str, Question]:
+    """Return what is asked of each Connection of the configuration's backup."""
+    ids, scratch = chosen.connections, chosen.configuration.scratch_namespace
+    return {
+        ids.configuration_kubernetes: lambda: configuration_backup_rights.of_reader(configuration.lister()),
+        ids.configuration_scratch: lambda: configuration_backup_rights.of_prover(configuration.applier(), scratch),
+        ids.configuration_key: lambda: configuration_backup_rights.of_key(
+            backups.private_key(ids.configuration_key), ids.configuration_key, configuration.recipients()
+        ),
+        ids.configuration_fingerprints: lambda: (
+            f"holds a key of {len(configuration.fingerprint_key(ids.configuration_fingerprints))} characters"
+        ),
     }
 
 

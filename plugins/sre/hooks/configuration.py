@@ -34,6 +34,18 @@ def reader() -> PatientReader:
     return PatientReader(ApiReader(api_client(settings.load().connections.configuration_kubernetes)))
 
 
+def lister() -> Lister:
+    """Return who lists."""
+    chosen = settings.load()
+    limits = chosen.configuration
+    return Lister(reader=reader(), namespace=chosen.namespace, page_size=limits.page_size, leave_out=limits.leave_out)
+
+
+def applier() -> DryApplier:
+    """Return the cluster as the account that makes dry runs in the scratch namespace."""
+    return DryApplier(api_client(settings.load().connections.configuration_scratch))
+
+
 def verifier() -> Store:
     """Return the bucket as who reads and marks."""
     return backups.store(settings.load().connections.backup_verifier)
@@ -42,12 +54,10 @@ def verifier() -> Store:
 def taker() -> Taker:
     """Return who takes: without a private key."""
     chosen = settings.load()
-    limits = chosen.configuration
-    lister = Lister(reader=reader(), namespace=chosen.namespace, page_size=limits.page_size, leave_out=limits.leave_out)
     return Taker(
-        lister=lister,
-        folders=limits.folders,
-        sources=limits.sources,
+        lister=lister(),
+        folders=chosen.configuration.folders,
+        sources=chosen.configuration.sources,
         store=backups.store(chosen.connections.backup_writer),
         recipients=recipients(),
         key=fingerprint_key(chosen.connections.configuration_fingerprints),
@@ -60,7 +70,7 @@ def prover() -> Prover:
     ids, limits = chosen.connections, chosen.configuration
     return Prover(
         store=verifier(),
-        cluster=DryApplier(api_client(ids.configuration_scratch)),
+        cluster=applier(),
         scratch=limits.scratch_namespace,
         recipients=recipients(),
         key=backups.private_key(ids.configuration_key),

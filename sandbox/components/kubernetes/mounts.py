@@ -8,7 +8,7 @@ from pathlib import Path
 from sandbox.components.kubernetes.manifests import served
 from sandbox.site import PROJECT, Site
 
-SOURCE = PROJECT / "sandbox" / "manifests" / "application"
+SOURCE = PROJECT / "sandbox" / "mounted"
 """What Git says of /app/config."""
 CERTIFIED = ("api-gateway", "auth-service")
 

@@ -41,6 +41,21 @@ def test_each_field_is_named_with_both_values() -> None:
     ]
 
 
+def test_rules_that_nothing_tells_apart_are_compared_one_by_one() -> None:
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {"name": "r", "namespace": "shop"},
+    }
+    one, other = {"resources": ["pods"], "verbs": ["get"]}, {"resources": ["pods"], "verbs": ["get", "delete"]}
+    rest = {"resources": ["services"], "verbs": ["get"]}
+    assert said(clear({**role, "rules": [one, rest]}), clear({**role, "rules": [other, rest]})) == [
+        'role/r rules[0].verbs: ["get"] -> ["get", "delete"]'
+    ]
+    (line,) = said(clear({**role, "rules": [one]}), clear({**role, "rules": [one, rest]}))
+    assert line.startswith("role/r rules: [")
+
+
 def test_what_came_and_what_went_is_said_once_each() -> None:
     assert said(clear(config("a")), clear(config("b"))) == ["configmap/a is gone", "configmap/b is new"]
 

@@ -21,16 +21,17 @@ SERVED: Mapping[str, Json] = {
     "/apis": {"groups": [{"name": "apps", "versions": [{"version": "v1"}], "preferredVersion": {"version": "v1"}}]},
     "/api/v1": {
         "resources": [
-            {"name": "configmaps", "kind": "ConfigMap", "namespaced": True, "verbs": ["get", "list"]},
-            {"name": "secrets", "kind": "Secret", "namespaced": True, "verbs": ["get", "list"]},
-            {"name": "secrets/status", "kind": "Secret", "namespaced": True, "verbs": ["get", "list"]},
+            {"name": "configmaps", "kind": "ConfigMap", "namespaced": True, "verbs": ["get", "list", "create"]},
+            {"name": "secrets", "kind": "Secret", "namespaced": True, "verbs": ["get", "list", "create"]},
+            {"name": "secrets/status", "kind": "Secret", "namespaced": True, "verbs": ["get", "list", "create"]},
+            {"name": "readings", "kind": "Reading", "namespaced": True, "verbs": ["get", "list"]},
             {"name": "bindings", "kind": "Binding", "namespaced": True, "verbs": ["create"]},
-            {"name": "nodes", "kind": "Node", "namespaced": False, "verbs": ["list"]},
-            {"name": "events", "kind": "Event", "namespaced": True, "verbs": ["list"]},
+            {"name": "nodes", "kind": "Node", "namespaced": False, "verbs": ["list", "create"]},
+            {"name": "events", "kind": "Event", "namespaced": True, "verbs": ["list", "create"]},
         ]
     },
     "/apis/apps/v1": {
-        "resources": [{"name": "deployments", "kind": "Deployment", "namespaced": True, "verbs": ["list"]}]
+        "resources": [{"name": "deployments", "kind": "Deployment", "namespaced": True, "verbs": ["list", "create"]}]
     },
 }
 MAPS, SECRETS = "/api/v1/namespaces/shop/configmaps", "/api/v1/namespaces/shop/secrets"

@@ -14,7 +14,7 @@ import pytest
 from include.backups import catalogue, keys
 from include.backups.catalogue import Verdict
 from include.configuration import bundle, drift, reading, writers
-from include.configuration.normalise import name
+from include.configuration.normalise import LAST_APPLIED, name
 from include.errors import ConfigurationError, VerificationError
 from sandbox import age_keys
 from sandbox.components import s3
@@ -72,8 +72,12 @@ def test_the_scratch_namespace_stays_empty_whatever_the_prover_is_told(own: Worl
         assert [each["metadata"]["name"] for each in found if each["metadata"]["name"] != "kube-root-ca.crt"] == []
 
 
-def test_b_11_bug_20_a_secret_value_is_nowhere_but_sealed(own: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_b_11_bug_20_a_secret_value_is_nowhere_but_sealed(
+    own: World, api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
+    applied = {"metadata": {"annotations": {LAST_APPLIED: f'{{"stringData": {{"password": "{CANARY}"}}}}'}}}
+    menagerie.change(api, menagerie.made("Secret", "secret-0", own.namespace), applied)  # as `kubectl apply` leaves it
     key = own.take().manifest.facts.key
     proof = own.prover().prove(key)
     written = (CANARY, base64.b64encode(CANARY.encode()).decode(), quote(CANARY, safe=""))
