@@ -28,7 +28,7 @@ from include.ops.journal import Journal, Phase
 from include.ops.leases import Lease
 from include.ops.saga import Facts, Saga, Step
 from include.probes.kubernetes import Json
-from include.recovery.cluster import Patience, UnsettledError
+from include.recovery.cluster import Patience, UnsettledError, versioned
 
 if TYPE_CHECKING:
     from include.ops.database import OpsDatabase
@@ -168,7 +168,7 @@ class Steps:
             return False
         self._refuse_changed(subject, wanted, was, live, found)
         self._before(deed, subject)
-        made = self._send(subject, self.asking.applied(wanted, live), force=force)
+        made = self._send(subject, versioned(self.asking.applied(wanted, live), live), force=force)
         left = removals(self.asking.differences(wanted, made), made)
         if left:
             made = self._remove(subject, made, left)
@@ -290,6 +290,8 @@ class Steps:
         try:
             return self.api.apply(body, force=force)
         except Refusal as refusal:
+            if refusal.status == 409 and not refusal.causes:  # another version by now, which the next look shows
+                raise UnsettledError(f"{subject} was changed while it was written", unknown=False) from None
             raise refusal.error(f"apply {subject}") from None
 
     def _remove(self, subject: str, live: Json, pointers: Sequence[str]) -> Json:
