@@ -116,7 +116,7 @@ def test_the_doctor_names_each_mistake_and_changes_nothing(airflow_site: Site) -
     for (given, named), lines in [
         (SETTINGS[0], 1),
         (nowhere, 5),
-    ]:  # who looks at the cluster, who stops its writers, who reads its configuration, who recovers that, and his window
+    ]:  # who looks at the cluster, stops its writers, reads its configuration, recovers that, and opens the window for it
         done = doctor(airflow_site, given)
         wrong = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("WRONG")]
         assert (done.returncode, len(wrong)) == (1, lines)
