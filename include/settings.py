@@ -350,6 +350,7 @@ class ConfigurationLimits(Limits):
         "kube-controller-manager",
         "ops-recover-db",
         "ops-recover-config",
+        "ops-recover-config-restart",
         "ops-maint",
     )
     certificate_warning_days: Annotated[int, Field(ge=1, le=365)] = 14  # cert-manager renews 30 days before the end

@@ -84,6 +84,7 @@ class Run:
 def api(airflow_site: Site) -> Iterator[Api]:
     """A platform with one good bundle, after which somebody changed a value and a secret one."""
     world, api = World(airflow_site), Api(admin(airflow_site))
+    menagerie.change(api, MAP, {"data": {"concurrency": "4", "added": None}})
     taken = world.take()
     world.prover().prove(taken.manifest.facts.key, sha256=taken.sha256)
     was = data(api, SECRET)["key"]
