@@ -83,6 +83,7 @@ class Connections(Limits):
     recovery_redis: str = "orchestrator_redis_recovery"  # sets queue items and sessions aside, unlinks caches
     recovery_postgres: str = "orchestrator_postgres_recovery"  # makes and renames databases, while its window is open
     recovery_window: str = "orchestrator_postgres_window"  # opens and shuts that window, and nothing else
+    maintenance: str = "orchestrator_postgres_maintenance"  # vacuums, analyzes and rebuilds; reads no row
     failover_postgres: str = "staging_postgres_failover"  # the staging pair: writes into a table of its own
     failover_patroni: str = "staging_patroni"  # may order a switchover there
     failover_redis: str = "staging_redis_failover"  # the staging pair: FAILOVER, and keys of its own
@@ -325,6 +326,43 @@ class RetentionLimits(Limits):
     clocks_max_apart_s: Annotated[int, Field(strict=True, ge=1, le=60)] = 60  # a minute: NTP keeps them within a second
 
 
+class MaintenanceLimits(Limits):
+    """Of `weekly_database_maintenance`: what needs it, and what ends it."""
+
+    window_s: Seconds = 10_800  # three hours from 02:00: what has not begun by then waits for the next week
+    backup_wait_s: Annotated[float, Field(ge=0, le=21_600)] = (
+        7200  # of the night: a backup is proved by 03:30, or pages
+    )
+    dead_percent: Percent = 10  # of the rows; autovacuum itself begins at 20
+    dead_min: Annotated[int, Field(ge=0)] = 1000  # dead or changed rows; fewer cost nobody anything
+    changed_percent: Percent = 10  # as autovacuum's own: the planner's guesses are off by that much
+    statistics_days: Annotated[int, Field(ge=1, le=365)] = 7  # the item's own
+    freeze_age: Annotated[int, Field(ge=1_000_000, le=2_000_000_000)] = (
+        150_000_000  # below autovacuum's 200 million, whose freeze cannot be cancelled and comes at any hour
+    )
+    xid_age_critical: Annotated[int, Field(ge=1_000_000, le=2_000_000_000)] = (
+        1_000_000_000  # the item's own: half of what makes the server refuse to write
+    )
+    index_bloat_percent: Percent = 30  # the item's own; a B-tree that is written at random settles near 30
+    index_min_bytes: Annotated[int, Field(ge=0)] = 100 * 1024**2  # the item's own: smaller ones stay in memory anyway
+    index_max_bytes: Annotated[int, Field(ge=0)] = 20 * 1024**3  # a rebuild of more is a person's decision
+    measured_max_bytes: Annotated[int, Field(ge=0)] = 20 * 1024**3  # measuring an index reads all of it
+    table_bloat_warning_percent: Percent = 40  # the item's own
+    table_min_bytes: Annotated[int, Field(ge=0)] = 1024**3  # the item's own: bloat of less is not worth a line
+    transaction_max_s: Seconds = 600  # the item's own: a rebuild waits for every older transaction
+    replica_lag_max_s: Seconds = 30  # the item's own
+    disk_factor: Annotated[float, Field(ge=1, le=10)] = 2  # of the index: its copy, and the sort before it
+    lock_timeout_s: Annotated[float, Field(gt=0, le=30)] = 3  # the item's own: longer, and another week is better
+    rebuild_wait_s: Annotated[float, Field(gt=0, le=600)] = (
+        30  # for older transactions, beside which a rebuild waits without a lock in anybody's way
+    )
+    statement_timeout_s: Seconds = 7200  # of one vacuum or rebuild
+    measure_timeout_s: Seconds = 600  # of one measurement
+    vacuum_cost_delay_ms: Annotated[float, Field(ge=0, le=100)] = 2  # as autovacuum's: it yields to the application
+    progress_s: Annotated[float, Field(gt=0, le=60)] = 10  # between two lines of the log, and two looks at the replicas
+    top: Annotated[int, Field(ge=1, le=100)] = 20  # the item's own: tables and indexes named by bloat
+
+
 class DisasterLimits(Limits):
     """Of `monthly_disaster_recovery_test`; its targets are `backup.rto_target_s` and `backup.rpo_target_s`."""
 
@@ -454,6 +492,7 @@ class Settings(BaseSettings):
     business: BusinessLimits = BusinessLimits()
     backup: BackupLimits = BackupLimits()
     retention: RetentionLimits = RetentionLimits()
+    maintenance: MaintenanceLimits = MaintenanceLimits()
     disaster: DisasterLimits = DisasterLimits()
     recovery: RecoveryLimits = RecoveryLimits()
     restore: RestoreLimits = RestoreLimits()
