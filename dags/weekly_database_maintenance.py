@@ -2,8 +2,8 @@
 # Weekly database maintenance
 
 Measures on Sunday night what the database needs, after that night's backup is proved: dead rows, statistics, bloat, invalid indexes,
-transaction age, and who holds cleaning back. Then vacuums, rebuilds indexes (`CONCURRENTLY`) and analyzes exactly that, one by one, with
-time-outs, and measures what it brought. Nothing to do is a good result. A run by hand only shows the plan, unless `dry_run` is `no`.
+transaction age, and who holds cleaning back. Then vacuums, rebuilds indexes (`CONCURRENTLY`) and analyzes exactly that, one by one,
+with time-outs, and measures what it brought. Nothing to do is a good result. By hand it only shows the plan, unless `dry_run` is `no`.
 
 **If it is red** something could not be looked at, or it stands still: the report says where. The application is not touched by that.
 Mend it and clear `maintain_database`: it goes on from its journal, within three hours of its begin, and sweeps what it left.

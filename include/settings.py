@@ -363,6 +363,32 @@ class MaintenanceLimits(Limits):
     top: Annotated[int, Field(ge=1, le=100)] = 20  # the item's own: tables and indexes named by bloat
 
 
+class OptimisationLimits(Limits):
+    """Of the database's half of `weekly_performance_optimization`."""
+
+    own_roles: tuple[str, ...] = (  # whose statements are not the application's
+        "postgres",
+        "ops_health",
+        "ops_backup",
+        "ops_maint",
+        "ops_cleanup",
+        "ops_restore",
+        "ops_window",
+    )
+    replicas: tuple[str, ...] = ()  # Connections of the streaming replicas, each with its own counters
+    top: Annotated[int, Field(ge=1, le=100)] = 10  # the runbook's own
+    share_warning_percent: Percent = 30  # the item's own: of the time of all, by one statement
+    slower_factor: Annotated[float, Field(gt=1, le=100)] = 2  # the item's own
+    calls_min: Annotated[int, Field(ge=1)] = 20  # of fewer a mean says nothing
+    total_min_ms: Annotated[float, Field(ge=0)] = 1000  # a second in a week is nobody's problem
+    statistics_min_days: Annotated[int, Field(ge=7, le=365)] = 30  # the item's own: a month's end among them
+    index_min_bytes: Annotated[int, Field(ge=0)] = 1024**2  # smaller ones cost nothing to keep
+    foreign_key_min_rows: Annotated[int, Field(ge=0)] = 1000  # fewer rows are read as fast as an index
+    remembered_days: Annotated[int, Field(ge=8, le=60)] = (
+        15  # back to the last snapshot: a week that was skipped included
+    )
+
+
 class DisasterLimits(Limits):
     """Of `monthly_disaster_recovery_test`; its targets are `backup.rto_target_s` and `backup.rpo_target_s`."""
 
@@ -493,6 +519,7 @@ class Settings(BaseSettings):
     backup: BackupLimits = BackupLimits()
     retention: RetentionLimits = RetentionLimits()
     maintenance: MaintenanceLimits = MaintenanceLimits()
+    optimisation: OptimisationLimits = OptimisationLimits()
     disaster: DisasterLimits = DisasterLimits()
     recovery: RecoveryLimits = RecoveryLimits()
     restore: RestoreLimits = RestoreLimits()
