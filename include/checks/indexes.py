@@ -16,11 +16,15 @@ PAGE = "docs/runbooks/weekly_performance_optimization.md"
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
-    """One index to drop: why, and by which other one its work is done."""
+    """One index to drop, and why.
+
+    :param by: oid of the one that does its work; 0 if nobody has to.
+    """
 
     index: IndexUse
     check: str
     why: str
+    by: int = 0
 
 
 def judge_indexes(seen: Indexes, limits: OptimisationLimits, subject: str) -> Iterator[Finding]:
@@ -29,8 +33,9 @@ def judge_indexes(seen: Indexes, limits: OptimisationLimits, subject: str) -> It
     hindrance = unsure(seen, limits)
     unused = [] if hindrance else list(unused_of(seen, limits))
     twice = list(doubled(seen.found))
+    settled = {advice.index.oid for advice in twice} | {advice.by for advice in twice}  # what does another's work stays
     yield _counted(seen, hindrance, len(unused), subject)
-    for advice in (*twice, *(each for each in unused if each.index not in {other.index for other in twice})):
+    for advice in (*twice, *(each for each in unused if each.index.oid not in settled)):
         yield _drop(advice)
     yield _keys(seen, limits, subject)
     for key in _missing(seen, limits):
@@ -101,7 +106,7 @@ def doubled(found: Sequence[IndexUse]) -> Iterator[Advice]:
             why = (
                 f"{other.full_name} has the same columns" if same else f"{other.full_name} begins with the same columns"
             )
-            yield Advice(index=index, check="doubled", why=why)
+            yield Advice(index=index, check="doubled", why=why, by=other.oid)
 
 
 def _does_it_too(other: IndexUse, index: IndexUse) -> bool:

@@ -13,7 +13,7 @@ select
     i.indisunique as is_unique,
     coalesce((
         select b.relname from pg_index as bi join pg_class as b on b.oid = bi.indexrelid
-        where bi.indrelid = i.indrelid and bi.indexrelid <> i.indexrelid and bi.indisvalid
+        where bi.indrelid = i.indrelid and bi.indexrelid <> i.indexrelid
           and b.relnamespace = c.relnamespace
           and c.relname ~ '_cc(new|old)[0-9]*$'
           and left(b.relname, 52) = left(regexp_replace(c.relname, '_cc(new|old)[0-9]*$', ''), 52)

@@ -97,6 +97,10 @@ def test_of_two_alike_the_older_stays_and_of_a_constraint_the_constraints() -> N
     assert advised(replace(older, is_unique=True), replace(newer, is_unique=True)) == {}
 
 
+def test_one_that_does_the_work_of_another_is_not_called_unused_itself() -> None:
+    assert advised(index("a", oid=1), index("b", oid=2, scans=9)) == {"b": "doubled"}
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -31,6 +31,8 @@ from sandbox.site import Site
 SMALL: dict[str, Any] = {"index_min_bytes": 65_536, "table_min_bytes": 65_536, "dead_min": 100, "progress_s": 0.05}
 """Limits by which a table of some thousand rows is a large one."""
 PLENTY = 1 << 50
+FLUSH = "select pg_stat_force_next_flush()"
+"""What a session counted is told to the others a second later, and a vacuum in between would look like none."""
 
 
 def limits(**changed: Any) -> MaintenanceLimits:
@@ -74,19 +76,24 @@ class Scene:
     def plan(self) -> Plan:
         return decide(self.observed(), self.limits)
 
-    def run(self, op_id: str = "", *, mode: Mode = Mode.MAINTENANCE) -> Result:
+    def at_work(self, op_id: str) -> Maintenance:
+        """An operation that holds its lease."""
+        wanted = Wanted(resource=f"database/{self.database}", mode=Mode.MAINTENANCE, op_id=op_id, holder="a test")
+        lease = leases.acquire(self.ops, wanted)
+        return Maintenance(
+            login=self.login,
+            limits=self.limits,
+            ops=self.ops,
+            journal=Journal(self.ops, op_id, "a test", lease.token),
+            lease=lease,
+            free_bytes=self.free_bytes,
+        )
+
+    def run(self, op_id: str = "") -> Result:
         """Measure, decide and act, as the task does."""
         op_id = op_id or str(uuid.uuid4())
-        wanted = Wanted(resource=f"database/{self.database}", mode=mode, op_id=op_id, holder="a test")
-        with leases.keep(leases.acquire(self.ops, wanted)) as lease:
-            at_work = Maintenance(
-                login=self.login,
-                limits=self.limits,
-                ops=self.ops,
-                journal=Journal(self.ops, op_id, "a test", lease.token),
-                lease=lease,
-                free_bytes=self.free_bytes,
-            )
+        at_work = self.at_work(op_id)
+        with leases.keep(at_work.lease):
             return at_work.run(decide(self.observed(op_id), self.limits))
 
     def killed(self, op_id: str, arm: Callable[[], None]) -> int:
@@ -118,6 +125,7 @@ class Scene:
             f"create table {quoted} (id bigint primary key, tag text not null)",
             f"insert into {quoted} select i, md5(i::text) from generate_series(1, {rows}) as i",
             f"delete from {quoted} where id % {keep} <> 0",
+            FLUSH,
             f"vacuum (analyze) {quoted}",
             f"alter table {quoted} owner to orchestrator_owner",
         )
@@ -128,8 +136,10 @@ class Scene:
         self.sql(
             f"create table {quoted} (id bigint primary key, tag text not null) with (autovacuum_enabled = false)",
             f"insert into {quoted} select i, md5(i::text) from generate_series(1, {rows}) as i",
+            FLUSH,
             f"vacuum (analyze) {quoted}",
             f"update {quoted} set tag = tag",
+            FLUSH,
             f"alter table {quoted} owner to orchestrator_owner",
         )
 
