@@ -16,7 +16,7 @@ select
     i.indisclustered as clustered,
     c.relispartition or c.relkind = 'I' as of_partitions,
     exists (select from pg_constraint as k where k.conindid = i.indexrelid) as constrained,
-    array(select unnest(i.indkey::int2[]))[1:i.indnkeyatts]::int[] as columns,
+    (array(select unnest(i.indkey::int2[])))[1:i.indnkeyatts]::int[] as columns,
     (i.indclass::text || '/' || i.indcollation::text || '/' || i.indoption::text) as operators,
     coalesce(pg_get_expr(i.indpred, i.indrelid), '') || '/' || coalesce(pg_get_expr(i.indexprs, i.indrelid), '') as condition,
     i.indnatts > i.indnkeyatts as includes,
