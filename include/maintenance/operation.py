@@ -34,6 +34,9 @@ PLAN = "plan"
 AT_WORK_S = 20
 """How long an earlier process of ours may still be at work at the server after it was killed."""
 
+OURS_FOR_DAYS = 30
+"""How long a rebuild that we began explains a leftover: it is swept every week, and a new one may be somebody else's."""
+
 
 class Ended(StrEnum):
     """How a step ended."""
@@ -116,7 +119,9 @@ class Maintenance:
         before = self._standing(step)
         if not before:
             return self._kept(step, Ended.NOT_NEEDED, "it is not there any more, or it was rebuilt")
-        self.journal.intend(step.key, index=step.full_name if step.verb is Verb.REINDEX else "")
+        self.journal.intend(
+            step.key, **({"index": step.full_name, "of": self.login.name} if step.verb is Verb.REINDEX else {})
+        )
         began = time.monotonic()
         ended, why = self._verified(step, *self._tried(step, until))
         if ended is not Ended.DONE and step.verb is Verb.REINDEX:
@@ -139,7 +144,7 @@ class Maintenance:
 
     def _verified(self, step: Step, ended: Ended, why: str) -> tuple[Ended, str]:
         """Look again: an index that was rebuilt can be used."""
-        if ended is Ended.DONE and not self._after(step).get("valid"):
+        if ended is Ended.DONE and step.verb is Verb.REINDEX and not self._after(step).get("valid"):
             return Ended.FAILED, f"{step.full_name} cannot be used after it; look at it before the application does"
         return ended, why
 
@@ -181,7 +186,7 @@ class Maintenance:
         return outcome
 
     def _sweep(self) -> leftovers.Swept:
-        return leftovers.sweep(self.login, begun(self.ops), self.lease.guard, self.application)
+        return leftovers.sweep(self.login, begun(self.ops, self.login), self.lease.guard, self.application)
 
     def _wait_for_earlier(self) -> None:
         """Wait until the server has noticed that an earlier process of ours is dead."""
@@ -205,13 +210,14 @@ def application(op_id: str) -> str:
     return f"maintenance {op_id}"
 
 
-def begun(ops: OpsDatabase) -> frozenset[str]:
-    """Return the full names of all indexes that a run of ours began to rebuild, whichever run it was."""
+def begun(ops: OpsDatabase, login: Login) -> frozenset[str]:
+    """Return the full names of the indexes of a database that a run of ours began to rebuild lately, whichever run it was."""
+    query = """
+        select distinct detail->>'index' from ops.journal
+        where phase = 'intent' and step like 'reindex %%' and detail->>'of' = %s and at > clock_timestamp() - %s * interval '1 day'
+    """
     with ops.session() as session:
-        found = session.execute(
-            "select distinct detail->>'index' from ops.journal where phase = 'intent' and step like 'reindex %' and detail ? 'index'"
-        ).fetchall()
-    return frozenset(name for (name,) in found)
+        return frozenset(name for (name,) in session.execute(query, [login.name, OURS_FOR_DAYS]))
 
 
 def _planned(lines: Sequence[Entry]) -> list[Step] | None:

@@ -95,7 +95,7 @@ class MaintenanceOperator(BackupOperator):
             login(),
             self.maintenance,
             application=operation.application(runs.op_id(ti.dag_id, ti.run_id)),
-            ours=operation.begun(operations()),
+            ours=operation.begun(operations(), login()),
             free_bytes=free_bytes(),
         )
 

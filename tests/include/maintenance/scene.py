@@ -70,7 +70,7 @@ class Scene:
 
     def observed(self, op_id: str = "") -> Observed:
         application = operation.application(op_id or str(uuid.uuid4()))
-        begun = operation.begun(self.ops)
+        begun = operation.begun(self.ops, self.login)
         return need.measure(self.login, self.limits, application=application, ours=begun, free_bytes=self.free_bytes())
 
     def plan(self) -> Plan:

@@ -225,6 +225,27 @@ def test_a_stop_order_ends_it_before_the_next_step_and_it_goes_on_later(here: Sc
     assert [outcome.ended for outcome in here.run(op_id).outcomes] == [Ended.DONE, Ended.DONE]
 
 
+def test_a_process_whose_lease_is_taken_ends_its_statement_and_the_newer_one_goes_on(here: Scene) -> None:
+    here.bloated()
+    op_id = str(uuid.uuid4())
+    with open_transaction(here, "lock table busy in row exclusive mode"), ThreadPoolExecutor(1) as pool:
+        running = pool.submit(here.run, op_id)
+        while not here.sql("select from pg_stat_progress_create_index"):
+            time.sleep(0.05)
+        newer = here.at_work(op_id)
+        with pytest.raises(HeldBackError, match="is lost"):
+            running.result(timeout=10)
+        assert here.sql("select from pg_stat_progress_create_index") == []
+    assert here.invalid == ["busy_pkey_ccnew"]
+    with leases.keep(newer.lease):
+        result = newer.run(here.plan())
+    assert (result.swept.dropped, [each.ended for each in result.outcomes]) == (
+        ("public.busy_pkey_ccnew",),
+        [Ended.DONE],
+    )
+    assert here.invalid == []
+
+
 def test_bug_41_bug_42_the_wrong_database_is_refused_before_anything(here: Scene) -> None:
     with here.login.session("a test") as session:
         found = target.look(session)
