@@ -74,6 +74,7 @@ def _operations(site: Site) -> dict[str, dict[str, Any]]:
         IDS.recovery_redis: _redis(site, "ops_recover"),
         IDS.recovery_postgres: _postgres(site, "ops_restore", "postgres", "postgres"),
         IDS.recovery_window: _postgres(site, "ops_window", "postgres", "postgres"),
+        IDS.maintenance: _postgres(site, "ops_maint", "orchestrator", "postgres"),
         IDS.gateway: {"conn_type": "http", "host": site.url("gateway"), "password": site.secret("bypass-token")},
     }
 

@@ -13,10 +13,11 @@ from include.configuration import backup_rights as configuration_backup_rights
 from include.configuration import rights as configuration_rights
 from include.errors import ConfigurationError, RunbookError
 from include.findings import Blind
+from include.maintenance import rights as maintenance_rights
 from include.probes import rights
 from include.recovery import rights as recovery_rights
 from include.settings import Settings
-from sre.hooks import backups, configuration, configuration_recovery, disaster, operations, recovery
+from sre.hooks import backups, configuration, configuration_recovery, disaster, maintenance, operations, recovery
 from sre.hooks.connection import connection
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def of_recovery(chosen: Settings) -> Mapping[str, Question]:
             configuration_recovery.cluster(), configuration_recovery.window()
         ),
         ids.recovery_redis: lambda: recovery_rights.of_leftovers(recovery.redis(), limits),
+        ids.maintenance: lambda: maintenance_rights.of_maintenance(maintenance.login(), chosen.backup),
         ids.gateway: lambda: recovery_rights.of_gateway(recovery.gateway()),
     }
 

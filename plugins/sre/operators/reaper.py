@@ -15,9 +15,12 @@ from sre.operators.backup import BackupOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from include.ops.standing import Standing
     from include.recovery.reap import Kept
 
 PAGE = "docs/runbooks/hourly_operations_reaper.md"
+TAKEN_BACK_BY = {"database recovery": "include.recovery", "configuration recovery": "include.configuration"}
+"""What takes an operation back by hand, by the kind of its plan; any other only goes on."""
 
 
 class ReaperOperator(BackupOperator):
@@ -59,7 +62,7 @@ class ReapOperationsOperator(ReaperOperator):
                 subject=f"operation/{each.op_id}",
                 severity=Severity.CRITICAL,
                 summary=str(each),
-                next_step=f"clear its task to go on, or python -m {program(each.kind)} rollback {each.op_id}; {PAGE}",
+                next_step=f"{_way_out(each)}; {PAGE}",
             )
         if stopped:
             summary = f"nothing that changes production runs, by order: {stopped}"
@@ -84,11 +87,6 @@ class ReapWindowOperator(ReaperOperator):
         severity = Severity.WARNING if held else Severity.OK
         finding = self.found("X-07", self.failed, said if held else "no window was left open", severity)
         return Report(source=self.source, checked=1, findings=(finding,))
-
-
-def program(kind: str) -> str:
-    """Return what takes an operation back by hand."""
-    return "include.configuration" if kind == "configuration recovery" else "include.recovery"
 
 
 class ReapRecoveriesOperator(ReaperOperator):
@@ -121,3 +119,8 @@ class ReapRecoveriesOperator(ReaperOperator):
             yield self.found("X-02", "window", said, Severity.WARNING)
         told = "; ".join(map(str, old)) or "no recovery keeps a database"
         yield self.found("X-02", self.failed, told, n=len(old), dropped=dropped)
+
+
+def _way_out(each: Standing) -> str:
+    on, back = "clear its task to go on", TAKEN_BACK_BY.get(each.kind)
+    return f"{on}, or python -m {back} rollback {each.op_id}" if back else on
