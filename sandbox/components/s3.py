@@ -29,6 +29,7 @@ USERS = (
     "backup_reaper",
     "backup_dr",
     "report_writer",
+    "archive_writer",
     "watch",
 )
 WINDOW_CLOSED = "1970-01-01T00:00:00Z"

@@ -1,0 +1,256 @@
+"""The clean-up at work: list, then for each piece archive, read back, delete exactly that; killed anywhere, it goes on.
+
+What was listed first is all that goes; rows that arrive meanwhile are the next month's. A row leaves only while it is the one that
+lies in the archive: if somebody changed it since, the new state is archived first (docs/adr/0073).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from include.backups.store import SMALL
+from include.cleanup import deletes, rows
+from include.cleanup.pace import Pace
+from include.cleanup.request import Cleanup
+from include.errors import PermanentError, RefusedError
+from include.ops import gate, journal, leases
+from include.ops.database import OpsDatabase
+from include.ops.journal import Journal
+from include.ops.leases import Lease
+from include.ops.saga import DONE
+from include.plans import cleanup
+from include.plans.cleanup import Chunk, Subject
+
+if TYPE_CHECKING:
+    from include.backups.login import Session
+    from include.cleanup.rows import Taken
+
+log = logging.getLogger(__name__)
+
+LIST = "list"
+TEXT_MAX = SMALL // 2
+"""Bytes of rows in one object; what is more goes into two."""
+BOUNDS = {"statement_timeout": "120s", "lock_timeout": "3s", "idle_in_transaction_session_timeout": "60s"}
+
+
+@dataclass(kw_only=True)
+class Done:
+    """What became of one table.
+
+    :param planned: rows that were listed; `archived` and `deleted` of them.
+    :param vanished: that somebody else had deleted before they were archived.
+    :param left: that stayed: changed, locked or referred to whenever they were tried.
+    """
+
+    planned: int = 0
+    archived: int = 0
+    deleted: int = 0
+    vanished: int = 0
+    left: int = 0
+    objects: int = 0
+
+    def add(self, other: Done) -> None:
+        """Add up."""
+        for name, value in asdict(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
+
+Result = Mapping[Subject, Done]
+
+
+def act(wanted: Cleanup, ops: OpsDatabase, *, holder: str, wait_s: float = 0.0) -> Result:
+    """Carry it out, or go on where an earlier process was killed; return what became of each table.
+
+    RefusedError before anything is touched if it must not be; TransientError when it stands still and may go on.
+    """
+    lease = leases.acquire(ops, wanted.wanted(holder), wait_s=wait_s)
+    with leases.keep(lease):
+        now = wanted.now(ops, holder)
+        writing = Journal(ops, wanted.op_id, holder, lease.token)
+        facts = authorise(wanted, ops, writing, now)
+        with ExitStack() as sessions:
+            worker = Worker.begun(wanted, writing, lease, sessions)
+            return worker.run(facts)
+
+
+def authorise(wanted: Cleanup, ops: OpsDatabase, writing: Journal, now: datetime) -> Mapping[str, Any]:
+    """Return the facts by which it acts: those of an earlier process, or of now if nothing stands against it."""
+    lines = writing.entries()
+    if line := journal.last(lines, gate.USE):
+        return line.detail
+    seen = wanted.look(now)
+    if why := wanted.unsafe(now):
+        raise RefusedError(f"{why}; nothing was changed")
+    facts = wanted.facts(seen)
+    if seen.over:
+        facts = _approved(wanted, ops, writing, seen)
+    writing.record(gate.USE, **facts)
+    return facts
+
+
+def _approved(wanted: Cleanup, ops: OpsDatabase, writing: Journal, seen: Any) -> Mapping[str, Any]:
+    """Use the plan that people approved; rows that have gone since are no other plan, more of them are."""
+    stored = gate.newest(ops, wanted.op_id)
+    approved = stored.plan.facts
+    if more := cleanup.grown(approved["rows"], seen.decisions):
+        raise RefusedError(
+            f"more would be deleted now than was approved: {more}; nothing was changed, trigger it again"
+        )
+    now = wanted.plan(seen)
+    same = {**now.facts, "rows": approved["rows"]} == approved
+    if same and not (stored.used and journal.last(writing.entries(), gate.USE, journal.Phase.INTENT)):
+        writing.intend(gate.USE)
+        gate.use(ops, stored, stored.plan, by=writing.by)
+    elif not same:
+        raise RefusedError(
+            "limits, server or policy are not those of the approved plan; nothing was changed, trigger it again"
+        )
+    return approved
+
+
+@dataclass(kw_only=True)
+class Worker:
+    """One process at it.
+
+    :param reader: `deleter`: sessions, open for as long as it takes.
+    """
+
+    wanted: Cleanup
+    writing: Journal
+    lease: Lease
+    reader: Session
+    deleter: Session
+    pace: Pace
+    stored: int = field(default=0)
+
+    @classmethod
+    def begun(cls, wanted: Cleanup, writing: Journal, lease: Lease, sessions: ExitStack) -> Worker:
+        """Log in everywhere."""
+        access = wanted.access
+        opened = sessions.enter_context
+        watcher = opened(access.watcher.session("clean-up pace"))
+        return cls(
+            wanted=wanted,
+            writing=writing,
+            lease=lease,
+            reader=opened(access.reader.session("clean-up archive")),
+            deleter=opened(access.deleter.session("clean-up", **BOUNDS)),
+            pace=Pace(watcher=watcher, limits=wanted.limits, guard=lease.guard),
+        )
+
+    def run(self, facts: Mapping[str, Any]) -> Result:
+        """List all first, so that what is planned is fixed before the first row goes; then piece by piece."""
+        subjects = [Subject(name) for name in facts["rows"]]
+        done = self._done()
+        for chunk in [
+            each for subject in subjects for each in self.listed(subject, datetime.fromisoformat(facts["now"]))
+        ]:
+            if chunk.name not in done:
+                done[chunk.name] = self.clean(chunk)
+                self.writing.record(chunk.name, **asdict(done[chunk.name]))
+                deletes.forget(self.deleter, self.wanted.op_id, chunk)
+        self.writing.record(DONE)
+        return summed(done)
+
+    def _done(self) -> dict[str, Done]:
+        outcomes = [each for each in self.writing.entries() if each.phase is journal.Phase.OUTCOME]
+        return {each.step: Done(**each.detail) for each in outcomes if each.step.partition("/")[0] in set(Subject)}
+
+    def listed(self, subject: Subject, now: datetime) -> list[Chunk]:
+        """Return the pieces of a table: those of the journal, or listed and written there."""
+        step = f"{LIST} {subject}"
+        if line := journal.last(self.writing.entries(), step):
+            return [Chunk.from_json(subject, each) for each in line.detail["chunks"]]
+        self.lease.guard()
+        found = list(cleanup.chunks(subject, self._old(subject, now), self.wanted.limits.rows_per_object))
+        self.writing.record(step, chunks=[dict(each.to_json()) for each in found])
+        return found
+
+    def _old(self, subject: Subject, now: datetime) -> Iterator[tuple[Any, int]]:
+        limits = self.wanted.limits
+        if subject is not Subject.VERSIONS:
+            return rows.old(self.reader, subject, cleanup.cutoff(subject, now, limits))
+        free = [number for number, kept_by in deletes.old_versions(self.deleter, limits.versions_kept) if not kept_by]
+        return iter(rows.days(self.reader, subject, free))
+
+    # --- one piece --------------------------------------------------------------------------------------------------------
+
+    def clean(self, chunk: Chunk) -> Done:
+        """Archive and delete, until nothing is left of it or nothing more can be done."""
+        ids = cleanup.ids_of(chunk.ids)
+        earlier = deletes.receipts(self.deleter, self.wanted.op_id, chunk)  # of a process that was killed
+        archived = {each for _, known, _ in earlier for each in known}
+        for receipt, known, settled in earlier:
+            if not settled:
+                self._delete(receipt, len(known))
+        there = rows.present(self.reader, chunk.subject, ids)
+        objects = len(earlier)
+        for _ in range(self.wanted.limits.rounds):
+            if there:
+                now, stored = self._archive_and_delete(chunk, there)
+                archived, objects = archived | now, objects + stored
+                there = rows.present(self.reader, chunk.subject, there)
+        return Done(
+            planned=len(ids),
+            archived=len(archived),
+            deleted=len(archived.difference(there)),
+            vanished=len(set(ids).difference(archived, there)),
+            left=len(there),
+            objects=objects,
+        )
+
+    def _archive_and_delete(self, chunk: Chunk, ids: Sequence[int]) -> tuple[set[int], int]:
+        """Return which rows were archived, and in how many objects."""
+        with self.pace.piece():
+            taken = rows.take(self.reader, chunk.subject, ids)
+        if not taken.ids:
+            return set(), 0
+        if len(taken.text) > TEXT_MAX:
+            first, second = (self._archive_and_delete(chunk, half) for half in _halves(chunk, taken.ids))
+            return first[0] | second[0], first[1] + second[1]
+        self._delete(self._archived(chunk, taken), len(taken.ids))
+        return set(taken.ids), 1
+
+    def _archived(self, chunk: Chunk, taken: Taken) -> int:
+        """Store, read back, lock, and write the receipt."""
+        archive = self.wanted.access.archive
+        self.stored += 1
+        name = f"{self.wanted.op_id[:8]}-{chunk.number:04d}-{self.lease.token}-{self.stored}.copy.zst.age"
+        with self.pace.piece():
+            kept = archive.keep(chunk, taken, self.wanted.op_id, name)
+            if chunk.subject is Subject.AUDIT:
+                archive.lock(kept, taken.at + timedelta(days=self.wanted.limits.audit_lock_days))
+            receipt = deletes.record(self.deleter, self.wanted.op_id, chunk, taken, kept)
+        log.info(
+            "%s: %s, %d rows in the archive as %s", self.wanted.subject, chunk.name, len(taken.ids), kept.version.key
+        )
+        return receipt
+
+    def _delete(self, receipt: int, count: int) -> None:
+        for first, last in deletes.batches(count, self.wanted.limits.rows_per_batch):
+            with self.pace.piece():
+                deletes.delete(self.deleter, receipt, first, last)
+        deletes.settle(self.deleter, receipt)
+
+
+def _halves(chunk: Chunk, ids: Sequence[int]) -> Sequence[Sequence[int]]:
+    middle = len(ids) // 2
+    if not middle:
+        raise PermanentError(
+            f"row {ids[0]} of {chunk.subject} is larger than {TEXT_MAX >> 20} MB, which no object of the archive holds; it stays,"
+            " and the clean-up stands still: look at that row"
+        )
+    return ids[:middle], ids[middle:]
+
+
+def summed(done: Mapping[str, Done]) -> Result:
+    """Return what became of each table."""
+    found: dict[Subject, Done] = {}
+    for name, each in done.items():
+        found.setdefault(Subject(name.partition("/")[0]), Done()).add(each)
+    return found
