@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from include import looking, settings
 from include.backups import rights as backup_rights
+from include.cleanup import rights as cleanup_rights
 from include.errors import ConfigurationError, RunbookError
 from include.findings import Blind
 from include.probes import rights
 from include.recovery import rights as recovery_rights
 from include.settings import Settings
-from sre.hooks import backups, disaster, operations, recovery
+from sre.hooks import backups, cleanup, disaster, operations, recovery
 from sre.hooks.connection import connection
 
 if TYPE_CHECKING:
@@ -102,6 +103,10 @@ def of_recovery(chosen: Settings) -> Mapping[str, Question]:
         ids.recovery_postgres: lambda: recovery_rights.of_restorer(recovery.restorer(), recovery.keeper()),
         ids.recovery_kubernetes: lambda: recovery_rights.of_cluster(recovery.cluster(), chosen.namespace, limits),
         ids.recovery_redis: lambda: recovery_rights.of_leftovers(recovery.redis(), limits),
+        ids.cleanup_postgres: lambda: cleanup_rights.of_deleter(cleanup.deleter(), chosen.backup.database),
+        ids.archive_writer: lambda: cleanup_rights.of_archiver(
+            backups.store(ids.archive_writer), chosen.backup.database
+        ),
         ids.gateway: lambda: recovery_rights.of_gateway(recovery.gateway()),
     }
 

@@ -108,7 +108,7 @@ class Yard:
     def fill(self, logs: int = 60, days: int = 4) -> None:
         """Write logs, audit logs and versions, old and new ones; `logs` of each old day."""
         with self.superuser() as session:
-            session.execute(FILL, {"logs": logs, "days": days})
+            session.execute((FILL % {"logs": logs, "days": days}).encode())
             session.execute("analyze")
 
     def ids(self, subject: Subject, where: str = "true") -> set[int]:
