@@ -143,6 +143,90 @@ begin atomic
     where r.op_id = of_op and r.chunk = of_chunk and r.settled_at is not null;
 end;
 
+-- Where a table of logs is partitioned by time: its partitions that end before a moment and before the floor, with their bounds.
+create or replace function ops_cleanup.old_partitions(
+    of_subject text, before timestamptz, out name text, out first_at timestamptz, out end_at timestamptz
+) returns setof record
+    language sql stable security definer
+    set search_path = pg_catalog, pg_temp
+    set timezone = 'UTC'
+begin atomic
+    select part.name, part.first_at, part.end_at
+    from (
+        select c.oid::regclass::text as name,
+            (regexp_match(pg_get_expr(c.relpartbound, c.oid), '^FOR VALUES FROM \(''([^'']+)''\) TO \(''[^'']+''\)$'))[1]::timestamptz as first_at,
+            (regexp_match(pg_get_expr(c.relpartbound, c.oid), '^FOR VALUES FROM \(''[^'']+''\) TO \(''([^'']+)''\)$'))[1]::timestamptz as end_at
+        from pg_inherits as i
+        join pg_class as c on c.oid = i.inhrelid and c.relkind = 'r' and c.relispartition
+        join pg_partitioned_table as p on p.partrelid = i.inhparent and p.partnatts = 1 and p.partstrat = 'r'
+        join pg_attribute as a on a.attrelid = p.partrelid and a.attnum = p.partattrs[0] and a.attname = 'created_at'
+        where of_subject in ('execution_logs', 'audit_logs') and i.inhparent = to_regclass('public.' || of_subject)
+    ) as part
+    where part.end_at <= before
+      and part.end_at <= clock_timestamp()
+          - case of_subject when 'execution_logs' then interval '90 days' else interval '365 days' end
+    order by part.end_at;
+end;
+
+-- Empties such a partition at once, if each of its rows is in the archive as it is now; says whether it did. It locks that partition
+-- alone, waits for nobody longer than the blink of an eye, and where it may not the rows go by batches.
+create or replace function ops_cleanup.empty_partition(of_op uuid, of_subject text, part text) returns boolean
+    language plpgsql security definer
+    set search_path = pg_catalog, pg_temp
+    set lock_timeout = '200ms'
+as $$
+declare
+    unknown boolean;
+begin
+    if not exists (select from ops_cleanup.old_partitions(of_subject, clock_timestamp()) as o where o.name = part) then
+        return false;
+    end if;
+    execute format('lock table only %s in access exclusive mode', part::regclass);
+    execute format(
+        'select exists (
+            select from only %s as t where not exists (
+                select from ops_cleanup.receipt as r, unnest(r.ids, r.states) as w (id, state)
+                where r.op_id = $1 and r.settled_at is null and w.id = t.id and w.state = t.xmin
+            )
+        )', part::regclass
+    ) into unknown using of_op;
+    if not unknown then
+        execute format('truncate only %s', part::regclass);
+    end if;
+    return not unknown;
+exception when lock_not_available then
+    return false;
+end;
+$$;
+
+-- Detaches such a partition and drops it, if nothing is in it any more; says whether it did.
+create or replace function ops_cleanup.drop_partition(of_subject text, part text) returns boolean
+    language plpgsql security definer
+    set search_path = pg_catalog, pg_temp
+    set lock_timeout = '200ms'
+as $$
+declare
+    used boolean;
+begin
+    if not exists (select from ops_cleanup.old_partitions(of_subject, clock_timestamp()) as o where o.name = part) then
+        return false;
+    end if;
+    execute format('select exists (select from only %s)', part::regclass) into used;
+    if used then
+        return false;
+    end if;
+    execute format('alter table public.%I detach partition %s', of_subject, part::regclass);
+    execute format('select exists (select from only %s)', part::regclass) into used;
+    if used then
+        raise lock_not_available using message = 'a row arrived meanwhile';  -- which takes the detaching back
+    end if;
+    execute format('drop table %s', part::regclass);
+    return true;
+exception when lock_not_available then
+    return false;
+end;
+$$;
+
 -- --- the way back ---------------------------------------------------------------------------------------------------------
 
 -- Makes an empty table of the same shape, into which a day of the archive is read before any of it goes into the real one.
@@ -186,7 +270,7 @@ begin
     ) into last_id using after_id, at_most;
     execute format(
         'insert into public.%I (%s) overriding system value
-         select %s from %s as s where s.id > $1 and s.id <= $2 order by s.id on conflict (id) do nothing',
+         select %s from %s as s where s.id > $1 and s.id <= $2 order by s.id on conflict do nothing',
         of_subject, named, ours, stage
     ) using after_id, last_id;
     get diagnostics brought = row_count;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from include.plans.cleanup import Chunk, Subject
@@ -53,6 +54,24 @@ def settle(session: Session, receipt: int) -> None:
 def forget(session: Session, op_id: str, chunk: Chunk) -> None:
     """Let the receipts of a piece that is done forget its ids."""
     _one(session, "select ops_cleanup.forget_ids(%s, %s)", [op_id, chunk.name])
+
+
+def old_partitions(session: Session, subject: Subject, before: datetime) -> list[tuple[str, datetime, datetime]]:
+    """Return quoted name and bounds of each partition that ends before a moment; none if the table has none."""
+    query = "select name, first_at, end_at from ops_cleanup.old_partitions(%s, %s)"
+    return session.execute(query, [str(subject), before]).fetchall()
+
+
+def empty_partition(session: Session, op_id: str, subject: Subject, name: str) -> bool:
+    """Empty a partition at once if every row of it is archived as it is; return whether that was done."""
+    done: bool = _one(session, "select ops_cleanup.empty_partition(%s, %s, %s)", [op_id, str(subject), name])
+    return done
+
+
+def drop_partition(session: Session, subject: Subject, name: str) -> bool:
+    """Detach and drop a partition if nothing is in it; return whether that was done."""
+    done: bool = _one(session, "select ops_cleanup.drop_partition(%s, %s)", [str(subject), name])
+    return done
 
 
 def open_stage(session: Session, op_id: str, subject: Subject) -> None:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from include.backups.store import SMALL
@@ -61,6 +61,8 @@ class Done:
 
 
 Result = Mapping[Subject, Done]
+Receipt = tuple[int, Sequence[int]]
+"""Number, and the ids of its rows."""
 
 
 def act(wanted: Cleanup, ops: OpsDatabase, *, holder: str, wait_s: float = 0.0) -> Result:
@@ -145,15 +147,20 @@ class Worker:
 
     def run(self, facts: Mapping[str, Any]) -> Result:
         """List all first, so that what is planned is fixed before the first row goes; then piece by piece."""
-        subjects = [Subject(name) for name in facts["rows"]]
+        now = datetime.fromisoformat(facts["now"])
+        listed = {subject: self.listed(subject, now) for subject in map(Subject, facts["rows"])}
         done = self._done()
-        for chunk in [
-            each for subject in subjects for each in self.listed(subject, datetime.fromisoformat(facts["now"]))
-        ]:
-            if chunk.name not in done:
+        for subject, chunks in listed.items():
+            left = [each for each in chunks if each.name not in done]
+            partitions = self._partitions(subject, now)
+            for name, first, end in partitions:
+                self._empty(subject, name, [each for each in left if first <= each.day < end])
+            for chunk in left:
                 done[chunk.name] = self.clean(chunk)
                 self.writing.record(chunk.name, **asdict(done[chunk.name]))
                 deletes.forget(self.deleter, self.wanted.op_id, chunk)
+            for name, _, _ in partitions:
+                self._drop(subject, name)
         self.writing.record(DONE)
         return summed(done)
 
@@ -178,22 +185,50 @@ class Worker:
         free = [number for number, kept_by in deletes.old_versions(self.deleter, limits.versions_kept) if not kept_by]
         return iter(rows.days(self.reader, subject, free))
 
+    # --- partitions -------------------------------------------------------------------------------------------------------
+
+    def _partitions(self, subject: Subject, now: datetime) -> list[tuple[str, date, date]]:
+        """Return those that are old as a whole, by name and days."""
+        if subject is Subject.VERSIONS:
+            return []
+        before = cleanup.cutoff(subject, now, self.wanted.limits)
+        found = deletes.old_partitions(self.deleter, subject, before)
+        return [(name, first.date(), end.date()) for name, first, end in found]
+
+    def _empty(self, subject: Subject, name: str, chunks: Sequence[Chunk]) -> None:
+        """Archive all of a partition, and empty it at once; if that may not be, its rows go by batches like all others."""
+        for chunk in chunks:
+            if not deletes.receipts(self.deleter, self.wanted.op_id, chunk):
+                self._archive(chunk, cleanup.ids_of(chunk.ids))
+        if chunks:
+            with self.pace.piece():
+                emptied = deletes.empty_partition(self.deleter, self.wanted.op_id, subject, name)
+            log.info("%s: partition %s %s", self.wanted.subject, name, "emptied" if emptied else "goes row by row")
+
+    def _drop(self, subject: Subject, name: str) -> None:
+        with self.pace.piece():
+            dropped = deletes.drop_partition(self.deleter, subject, name)
+        if dropped:
+            self.writing.record(f"drop {name}")
+            log.info("%s: partition %s was empty, detached and dropped", self.wanted.subject, name)
+
     # --- one piece --------------------------------------------------------------------------------------------------------
 
     def clean(self, chunk: Chunk) -> Done:
         """Archive and delete, until nothing is left of it or nothing more can be done."""
         ids = cleanup.ids_of(chunk.ids)
-        earlier = deletes.receipts(self.deleter, self.wanted.op_id, chunk)  # of a process that was killed
+        earlier = deletes.receipts(
+            self.deleter, self.wanted.op_id, chunk
+        )  # of a process that was killed, or of a partition
         archived = {each for _, known, _ in earlier for each in known}
-        for receipt, known, settled in earlier:
-            if not settled:
-                self._delete(receipt, len(known))
+        self._delete([(receipt, known) for receipt, known, settled in earlier if not settled], chunk.subject)
         there = rows.present(self.reader, chunk.subject, ids)
         objects = len(earlier)
         for _ in range(self.wanted.limits.rounds):
             if there:
-                now, stored = self._archive_and_delete(chunk, there)
-                archived, objects = archived | now, objects + stored
+                now = self._archive(chunk, there)
+                self._delete(now, chunk.subject)
+                archived, objects = archived.union(*(known for _, known in now)), objects + len(now)
                 there = rows.present(self.reader, chunk.subject, there)
         return Done(
             planned=len(ids),
@@ -204,17 +239,15 @@ class Worker:
             objects=objects,
         )
 
-    def _archive_and_delete(self, chunk: Chunk, ids: Sequence[int]) -> tuple[set[int], int]:
-        """Return which rows were archived, and in how many objects."""
+    def _archive(self, chunk: Chunk, ids: Sequence[int]) -> list[Receipt]:
+        """Archive rows, those that are there, and return the receipts: one, or more if they are large."""
         with self.pace.piece():
             taken = rows.take(self.reader, chunk.subject, ids)
         if not taken.ids:
-            return set(), 0
+            return []
         if len(taken.text) > TEXT_MAX:
-            first, second = (self._archive_and_delete(chunk, half) for half in _halves(chunk, taken.ids))
-            return first[0] | second[0], first[1] + second[1]
-        self._delete(self._archived(chunk, taken), len(taken.ids))
-        return set(taken.ids), 1
+            return [each for half in _halves(chunk, taken.ids) for each in self._archive(chunk, half)]
+        return [(self._archived(chunk, taken), taken.ids)]
 
     def _archived(self, chunk: Chunk, taken: Taken) -> int:
         """Store, read back, lock, and write the receipt."""
@@ -231,11 +264,14 @@ class Worker:
         )
         return receipt
 
-    def _delete(self, receipt: int, count: int) -> None:
-        for first, last in deletes.batches(count, self.wanted.limits.rows_per_batch):
-            with self.pace.piece():
-                deletes.delete(self.deleter, receipt, first, last)
-        deletes.settle(self.deleter, receipt)
+    def _delete(self, receipts: Sequence[Receipt], subject: Subject) -> None:
+        """Delete by receipts, batch after batch, and settle them."""
+        for receipt, ids in receipts:
+            there = rows.present(self.reader, subject, ids)
+            for first, last in deletes.batches(len(ids) if there else 0, self.wanted.limits.rows_per_batch):
+                with self.pace.piece():
+                    deletes.delete(self.deleter, receipt, first, last)
+            deletes.settle(self.deleter, receipt)
 
 
 def _halves(chunk: Chunk, ids: Sequence[int]) -> Sequence[Sequence[int]]:

@@ -156,6 +156,10 @@ class Bringer:
         try:
             with self.pace.piece():
                 return deletes.take_stage(self.deleter, self.wanted.op_id, self.subject, columns, (after, size))
+        except errors.CheckViolation:
+            raise RefusedError(
+                f"{self.subject} has no partition for that day any more; make one, then trigger it again"
+            ) from None
         except errors.ForeignKeyViolation as error:
             raise RefusedError(
                 f"rows of {self.subject} refer to what is not there any more ({error.diag.constraint_name}); those before them"

@@ -9,7 +9,6 @@ import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
 
-from include.backups.login import Session
 from include.backups.store import Store
 from include.cleanup import deletes, pace
 from include.cleanup.archive import Archive, Kept
@@ -19,7 +18,7 @@ from include.ops import gate, leases
 from include.ops.database import OpsDatabase
 from include.ops.leases import Mode, Wanted
 from include.plans.cleanup import Chunk, Subject
-from sandbox.components.postgres import dsn
+from sandbox.components.postgres import Connection, dsn
 from tests.include.cleanup.yard import OLD, Yard
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -121,7 +120,7 @@ def test_bug_51_no_deletion_is_larger_than_a_batch_and_each_is_a_transaction_of_
 ) -> None:
     real, gone = deletes.delete, list[int]()
 
-    def delete(session: Session, receipt: int, first: int, last: int) -> int:
+    def delete(session: Connection, receipt: int, first: int, last: int) -> int:
         before = len(yard.ids(Subject.LOGS))
         number = real(session, receipt, first, last)
         assert session.info.transaction_status == TransactionStatus.IDLE
@@ -273,3 +272,96 @@ def test_bug_56_a_receipt_for_young_rows_deletes_none_of_them(yard: Yard) -> Non
             )
     assert {subject: yard.ids(subject) for subject in OLD} == young
     assert len(yard.ids(Subject.VERSIONS)) == 33
+
+
+PARTITIONED = """
+alter table execution_logs rename to before;
+create table execution_logs (like before including defaults including identity, primary key (id, created_at))
+    partition by range (created_at);
+create table logs_old partition of execution_logs
+    for values from (date_trunc('day', now(), 'UTC') - interval '200 days') to (date_trunc('day', now(), 'UTC') - interval '92 days');
+create table "Logs, new" partition of execution_logs
+    for values from (date_trunc('day', now(), 'UTC') - interval '92 days') to (date_trunc('day', now(), 'UTC') + interval '9 days');
+insert into execution_logs overriding system value select * from before;
+drop table before;
+alter table execution_logs owner to orchestrator_owner; alter table logs_old owner to orchestrator_owner;
+alter table "Logs, new" owner to orchestrator_owner;
+grant select, insert, update, delete on execution_logs to orchestrator_app
+"""
+
+
+@pytest.fixture
+def partitioned(yard: Yard) -> Yard:
+    with yard.superuser() as session:
+        session.execute(PARTITIONED.encode())
+        session.execute("analyze")
+    return yard
+
+
+def partitions(yard: Yard) -> list[str]:
+    return [
+        name
+        for (name,) in yard.ask(
+            "select inhrelid::regclass::text from pg_inherits where inhparent = 'execution_logs'::regclass"
+        )
+    ]
+
+
+def test_a_partition_that_is_old_as_a_whole_is_archived_emptied_at_once_and_dropped(
+    partitioned: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, called = deletes.delete, list[int]()
+
+    def delete(session: Connection, receipt: int, first: int, last: int) -> int:
+        called.append(receipt)
+        return real(session, receipt, first, last)
+
+    monkeypatch.setattr(deletes, "delete", delete)
+    old, was = partitioned.ids(Subject.LOGS, OLD[Subject.LOGS]), partitioned.rows(Subject.LOGS)
+    whole = {number for (number,) in partitioned.ask("select id from logs_old")}
+    done = partitioned.act()[Subject.LOGS]
+    assert partitioned.planned(Subject.LOGS) == partitioned.archived_ids(Subject.LOGS) == old
+    assert partitioned.rows(Subject.LOGS) == {number: row for number, row in was.items() if number not in old}
+    assert (done.deleted, done.left, done.vanished) == (len(old), 0, 0)
+    assert partitions(partitioned) == ['"Logs, new"']
+    assert whole
+    assert len(called) < len(old - whole) + 20  # nothing of the old partition went row by row
+
+
+def test_a_partition_into_which_a_row_came_late_stays_and_so_does_that_row(
+    partitioned: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = deletes.empty_partition
+
+    def empty(session: Connection, op_id: str, subject: Subject, name: str) -> bool:
+        with partitioned.superuser() as other:
+            other.execute(
+                "insert into logs_old (id, execution_id, level, message, created_at)"
+                " select 10000000, execution_id, level, 'late', created_at from logs_old limit 1"
+            )
+        return real(session, op_id, subject, name)
+
+    monkeypatch.setattr(deletes, "empty_partition", empty)
+    old = partitioned.ids(Subject.LOGS, OLD[Subject.LOGS])
+    done = partitioned.act()[Subject.LOGS]
+    assert (done.deleted, done.left) == (len(old), 0)
+    assert partitioned.ids(Subject.LOGS, OLD[Subject.LOGS]) == {10_000_000}
+    assert partitions(partitioned) == ["logs_old", '"Logs, new"']
+
+
+def test_a_row_of_a_partition_that_changed_after_it_was_archived_is_archived_once_more(
+    partitioned: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = deletes.empty_partition
+    changed = min(partitioned.ids(Subject.LOGS, OLD[Subject.LOGS]))
+
+    def empty(session: Connection, op_id: str, subject: Subject, name: str) -> bool:
+        with partitioned.superuser() as other:
+            other.execute("update execution_logs set message = 'changed late' where id = %s", [changed])
+        return real(session, op_id, subject, name)
+
+    monkeypatch.setattr(deletes, "empty_partition", empty)
+    partitioned.act()
+    assert partitions(partitioned) == ['"Logs, new"']
+    newest = next(each for each in partitioned.archived(Subject.LOGS) if changed in each.ids)
+    assert b"changed late" in newest.lines[newest.ids.index(changed)]
