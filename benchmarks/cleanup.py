@@ -65,7 +65,9 @@ ASKS = (
     ("insert into execution_logs (execution_id, level, message) values (%s, 'info', 'step done')", 2),
 )
 """What the application does, and how often of eleven times."""
-CHANGES = "update execution_logs set level = 'debug' where id = %s"
+NEXT = 2000
+CHANGES = "update execution_logs set level = 'debug' where id = (select min(id) from execution_logs) + %s"
+"""What is written to the rows that go next, in the order in which they were made."""
 
 Taken = tuple[float, float]
 """When a statement was due, and how long it took from then on, both in seconds of the monotonic clock."""
@@ -178,12 +180,12 @@ class Bench:
 class Sender:
     """One connection of the application.
 
-    :param old: the ids of rows that go, if these are to be updated.
+    :param changes: whether it updates rows that are about to go, instead of doing all that the application does.
     """
 
     address: str
     per_s: float
-    old: tuple[int, int] | None
+    changes: bool
 
     def run(self, over: Event, tell: Any) -> None:
         """Send a statement whenever one is due, and say at the end how long each took."""
@@ -191,11 +193,12 @@ class Sender:
         kinds = [query for query, weight in ASKS for _ in range(weight)]
         with psycopg.connect(self.address, autocommit=True) as session:
             session.execute("set lock_timeout = 0; set statement_timeout = 0")  # how long it would wait is the question
+            tell.send("ready")
             due = time.monotonic()
             while not over.is_set():
                 time.sleep(max(0.0, due - time.monotonic()))
-                query = CHANGES if self.old else chance.choice(kinds)
-                session.execute(query.encode(), [chance.randint(*(self.old or (1, 10_000)))], prepare=True)
+                query, most = (CHANGES, NEXT) if self.changes else (chance.choice(kinds), 9999)
+                session.execute(query.encode(), [1 + chance.randrange(most)], prepare=True)
                 taken.append((due, time.monotonic() - due))
                 due += 1 / self.per_s
         tell.send(taken)
@@ -221,15 +224,19 @@ class Load:
 Windows = Mapping[str, list[tuple[float, float]]]
 
 
-def under_load(bench: Bench, per_s: float, old: tuple[int, int], deed: Callable[[], Windows]) -> tuple[Windows, Load]:
+def under_load(bench: Bench, per_s: float, deed: Callable[[], Windows]) -> tuple[Windows, Load]:
     """Do something while the application works; return its windows, and what the application felt."""
     context = multiprocessing.get_context("spawn")
     over, address = context.Event(), dsn(bench.site, "orchestrator_app", bench.database)
-    senders = [Sender(address=address, per_s=per_s, old=None), Sender(address=address, per_s=per_s / 4, old=old)]
+    senders = [
+        Sender(address=address, per_s=per_s, changes=False),
+        Sender(address=address, per_s=per_s / 4, changes=True),
+    ]
     pipes = [context.Pipe(duplex=False) for _ in senders]
     for sender, (_, tell) in zip(senders, pipes, strict=True):
         context.Process(target=sender.run, args=(over, tell), daemon=True).start()
-    time.sleep(3)  # until they have logged in
+    for hear, _ in pipes:
+        hear.recv()
     try:
         windows = deed()
     finally:
@@ -299,7 +306,7 @@ def measured(
         make(site, bench.database, rows, rows)
         deed = partial(by_slices, bench, slices, quiet_s) if way == "ours" else partial(at_once, bench, 5 * quiet_s)
         before = bench.wal_bytes()
-        windows, load = felt[way] = under_load(bench, per_s, (1, rows), deed)
+        windows, load = felt[way] = under_load(bench, per_s, deed)
         busy_s = sum(end - begin for begin, end in windows["busy"])
         figures |= {
             f"{way}_rows_per_s": round(rows / busy_s),

@@ -14,7 +14,7 @@ import pytest
 from sandbox.components import postgres
 from sandbox.platform import Platform
 from sandbox.site import Site, free_ports
-from tests.include.cleanup.yard import Yard, made, template
+from tests.include.cleanup.yard import PARTITIONED, Yard, made, template
 
 
 @pytest.fixture(scope="package")
@@ -40,3 +40,12 @@ def yard(production: Site) -> Iterator[Yard]:
     with made(production) as here:
         here.fill()
         yield here
+
+
+@pytest.fixture
+def partitioned(yard: Yard) -> Yard:
+    """The same, its logs partitioned: one that is old as a whole, and one that is not."""
+    with yard.superuser() as session:
+        session.execute(PARTITIONED.encode())
+        session.execute("analyze")
+    return yard

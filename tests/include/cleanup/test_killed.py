@@ -23,7 +23,7 @@ from include.plans.cleanup import Subject
 from sandbox.components.postgres import dsn
 from sandbox.site import Site
 from tests.include.backups.dying import after, before
-from tests.include.cleanup.yard import Yard, made
+from tests.include.cleanup.yard import OLD, Yard, made
 from tests.proof import Proof
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
@@ -134,6 +134,18 @@ def same(yard: Yard, was: Mapping[Subject, dict[int, str]], arrived: Mapping[int
             assert yard.again().restore(subject, day).other == 0
         assert yard.rows(subject) == whole
     return True
+
+
+@pytest.mark.parametrize("place", [before, after])
+def test_killed_around_the_emptying_of_a_partition_it_goes_on(
+    partitioned: Yard, place: Callable[[object, str], None]
+) -> None:
+    old = partitioned.ids(Subject.LOGS, OLD[Subject.LOGS])
+    assert killed(partitioned, lambda _: place(deletes, "empty_partition"), Random(1)) == signal.SIGKILL
+    partitioned.act()
+    assert partitioned.planned(Subject.LOGS) == partitioned.archived_ids(Subject.LOGS) == old
+    assert partitioned.ids(Subject.LOGS, OLD[Subject.LOGS]) == set()
+    assert partitioned.ask("select to_regclass('logs_old')") == [(None,)]
 
 
 def test_it_dies_where_it_is_told_to(yard: Yard) -> None:

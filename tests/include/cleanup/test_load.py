@@ -20,7 +20,7 @@ def test_the_application_hardly_feels_a_clean_up(production: Site, proof: Proof)
     here = bench.Bench(site=production, database=f"load_{proof.seed}")
     bench.make(production, here.database, rows, rows)
     windows, load = bench.under_load(
-        here, 100.0, (1, rows), lambda: bench.by_slices(here, slices, quiet_s=6.0 if proof.full else 0.5)
+        here, 100.0, lambda: bench.by_slices(here, slices, quiet_s=6.0 if proof.full else 0.5)
     )
     assert bench.left(here) == 0
     assert len(windows["busy"]) == slices

@@ -38,6 +38,20 @@ QUICK: dict[str, Any] = {
     "audit_policy": "a decision of the test",
     "audit_lock_days": 1,
 }
+PARTITIONED = """
+alter table execution_logs rename to before;
+create table execution_logs (like before including defaults including identity, primary key (id, created_at))
+    partition by range (created_at);
+create table logs_old partition of execution_logs
+    for values from (date_trunc('day', now(), 'UTC') - interval '200 days') to (date_trunc('day', now(), 'UTC') - interval '92 days');
+create table "Logs, new" partition of execution_logs
+    for values from (date_trunc('day', now(), 'UTC') - interval '92 days') to (date_trunc('day', now(), 'UTC') + interval '9 days');
+insert into execution_logs overriding system value select * from before;
+drop table before;
+alter table execution_logs owner to orchestrator_owner; alter table logs_old owner to orchestrator_owner;
+alter table "Logs, new" owner to orchestrator_owner;
+grant select, insert, update, delete on execution_logs to orchestrator_app
+"""
 FILL = Path(__file__).with_name("yard.sql").read_text()
 
 
@@ -105,7 +119,7 @@ class Yard:
         with connect(self.site, database=self.database) as session:
             yield session
 
-    def fill(self, logs: int = 60, days: int = 4) -> None:
+    def fill(self, logs: int = 60, days: int = 2) -> None:
         """Write logs, audit logs and versions, old and new ones; `logs` of each old day."""
         with self.superuser() as session:
             session.execute((FILL % {"logs": logs, "days": days}).encode())

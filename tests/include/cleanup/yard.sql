@@ -7,7 +7,7 @@ with person as (
 ), version as (
     insert into workflow_versions (workflow_id, version, definition, created_at)
     select flow.id, v, jsonb_build_object('text', E'tab\there, newline\nand \\ backslash', 'n', v, 'none', null),
-        now() - (400 - v) * interval '1 day'
+        now() - interval '400 days' + v * interval '1 s'
     from flow, generate_series(1, 15) v returning id, workflow_id, version
 )
 insert into workflow_executions (workflow_id, workflow_version_id, user_id, status, created_at)
