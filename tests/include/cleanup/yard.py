@@ -43,9 +43,9 @@ alter table execution_logs rename to before;
 create table execution_logs (like before including defaults including identity, primary key (id, created_at))
     partition by range (created_at);
 create table logs_old partition of execution_logs
-    for values from (date_trunc('day', now(), 'UTC') - interval '200 days') to (date_trunc('day', now(), 'UTC') - interval '92 days');
+    for values from (date_trunc('day', now(), 'UTC') - interval '200 days') to (date_trunc('day', now(), 'UTC') - interval '91 days');
 create table "Logs, new" partition of execution_logs
-    for values from (date_trunc('day', now(), 'UTC') - interval '92 days') to (date_trunc('day', now(), 'UTC') + interval '9 days');
+    for values from (date_trunc('day', now(), 'UTC') - interval '91 days') to (date_trunc('day', now(), 'UTC') + interval '9 days');
 insert into execution_logs overriding system value select * from before;
 drop table before;
 alter table execution_logs owner to orchestrator_owner; alter table logs_old owner to orchestrator_owner;
