@@ -47,8 +47,10 @@ def delete(session: Session, receipt: int, first: int, last: int) -> int:
 
 
 def settle(session: Session, receipt: int) -> None:
-    """Close a receipt."""
-    _one(session, "select ops_cleanup.settle_receipt(%s)", [receipt])
+    """Close a receipt; when this returns, the deletions before it are on disk, too."""
+    with session.transaction():
+        session.execute("set local synchronous_commit = on")
+        _one(session, "select ops_cleanup.settle_receipt(%s)", [receipt])
 
 
 def forget(session: Session, op_id: str, chunk: Chunk) -> None:

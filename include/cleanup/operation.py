@@ -35,7 +35,13 @@ log = logging.getLogger(__name__)
 LIST = "list"
 TEXT_MAX = SMALL // 2
 """Bytes of rows in one object; what is more goes into two."""
-BOUNDS = {"statement_timeout": "120s", "lock_timeout": "3s", "idle_in_transaction_session_timeout": "60s"}
+BOUNDS = {
+    "statement_timeout": "120s",
+    "lock_timeout": "3s",
+    "idle_in_transaction_session_timeout": "60s",
+    "synchronous_commit": "off",
+}
+"""A batch is not waited for until it is on disk, so the application's own commits need not queue behind it; a receipt is."""
 
 
 @dataclass(kw_only=True)
