@@ -40,7 +40,11 @@ with DAG(
             title="Table",
         ),
         "day": Param(
-            "", type="string", maxLength=10, title="Day", description="UTC, when the rows were made: 2026-08-20"
+            "",
+            type="string",
+            maxLength=10,
+            title="Day",
+            description="UTC, when the rows were made (versions: when they were archived): 2026-08-20",
         ),
         "reason": Param(
             "", type="string", maxLength=500, title="Why", description="At least ten characters; kept as evidence"

@@ -100,12 +100,6 @@ def old(session: Session, subject: Subject, before: datetime) -> Iterator[tuple[
         yield from cursor.execute(query, [before])
 
 
-def days(session: Session, subject: Subject, ids: Sequence[int]) -> list[tuple[date, int]]:
-    """Return day (UTC) and id of these rows, by day."""
-    query = _text("select (created_at at time zone 'UTC')::date, id from {} where id = any(%s) order by 1, 2", subject)
-    return session.execute(query, [list(ids)]).fetchall()
-
-
 def present(session: Session, subject: Subject, ids: Sequence[int]) -> list[int]:
     """Return which of these rows are there."""
     found = session.execute(_text("select id from {} where id = any(%s) order by id", subject), [list(ids)])
