@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
 
 import pytest
 
-from sandbox.components import postgres
-from sandbox.platform import Platform
-from sandbox.site import Site, free_ports
+from benchmarks.cleanup import servers
+from sandbox.site import Site
 from tests.include.cleanup.yard import PARTITIONED, Yard, made, template
 
 
 @pytest.fixture(scope="package")
 def production() -> Iterator[Site]:
     """The site of the running servers."""
-    state = Path(tempfile.mkdtemp(prefix="aos-"))
-    state.chmod(0o755)
-    platform = Platform(Site.create(state, free_ports()), ("postgres", "postgres-ops", "s3"), say=lambda _: None)
-    roles = partial(postgres._make_roles, server="postgres")
-    platform.components["postgres"] = replace(platform.components["postgres"], after=roles)
-    try:
-        platform.start()
-        template(platform.site)
-        yield platform.site
-    finally:
-        platform.stop()
-        shutil.rmtree(state, ignore_errors=True)
+    with servers() as site:
+        template(site)
+        yield site
 
 
 @pytest.fixture
