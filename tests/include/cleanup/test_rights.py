@@ -22,7 +22,7 @@ def test_the_deleter_calls_functions_and_has_no_right_on_a_table(yard: Yard) -> 
         rights.of_deleter(login, yard.database)
     with yard.superuser() as session:
         session.execute("drop schema ops_cleanup cascade")
-    with pytest.raises(ConfigurationError, match="run deploy/postgres/orchestrator_cleanup.sql there"):
+    with pytest.raises(ConfigurationError, match=r"run deploy/postgres/orchestrator_cleanup\.sql there"):
         rights.of_deleter(login, yard.database)
 
 
