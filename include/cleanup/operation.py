@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from include.backups.store import SMALL
 from include.cleanup import deletes, rows
 from include.cleanup.pace import Pace
-from include.cleanup.request import Cleanup
+from include.cleanup.request import Cleanup, Seen
 from include.errors import PermanentError, RefusedError
 from include.ops import gate, journal, leases
 from include.ops.database import OpsDatabase
@@ -90,6 +90,10 @@ def authorise(wanted: Cleanup, ops: OpsDatabase, writing: Journal, now: datetime
     """Return the facts by which it acts: those of an earlier process, or of now if nothing stands against it."""
     lines = writing.entries()
     if line := journal.last(lines, gate.USE):
+        if why := wanted.changed(line.detail):
+            raise RefusedError(
+                f"{why} since {wanted.subject} began; it stands still, set that back or trigger a new one"
+            )
         return line.detail
     seen = wanted.look(now)
     if why := wanted.unsafe(now):
@@ -101,7 +105,7 @@ def authorise(wanted: Cleanup, ops: OpsDatabase, writing: Journal, now: datetime
     return facts
 
 
-def _approved(wanted: Cleanup, ops: OpsDatabase, writing: Journal, seen: Any) -> Mapping[str, Any]:
+def _approved(wanted: Cleanup, ops: OpsDatabase, writing: Journal, seen: Seen) -> Mapping[str, Any]:
     """Use the plan that people approved; rows that have gone since are no other plan, more of them are."""
     stored = gate.newest(ops, wanted.op_id)
     approved = stored.plan.facts
@@ -110,14 +114,13 @@ def _approved(wanted: Cleanup, ops: OpsDatabase, writing: Journal, seen: Any) ->
             f"more would be deleted now than was approved: {more}; nothing was changed, trigger it again"
         )
     now = wanted.plan(seen)
-    same = {**now.facts, "rows": approved["rows"]} == approved
-    if same and not (stored.used and journal.last(writing.entries(), gate.USE, journal.Phase.INTENT)):
+    if (now.target, now.code_version, wanted.changed(approved)) != (stored.plan.target, stored.plan.code_version, ""):
+        raise RefusedError(
+            "server, code or settings are not those of the approved plan; nothing was changed, trigger it again"
+        )
+    if not (stored.used and journal.last(writing.entries(), gate.USE, journal.Phase.INTENT)):
         writing.intend(gate.USE)
         gate.use(ops, stored, stored.plan, by=writing.by)
-    elif not same:
-        raise RefusedError(
-            "limits, server or policy are not those of the approved plan; nothing was changed, trigger it again"
-        )
     return approved
 
 

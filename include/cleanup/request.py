@@ -149,7 +149,18 @@ class Cleanup:
             "now": seen.now.isoformat(),
             "system_identifier": seen.system_identifier,
             "rows": {str(each.subject): each.counted.rows for each in cleanup.going(seen.decisions)},
-            "days": {"execution_logs": self.limits.execution_logs_days, "audit_logs": self.limits.audit_logs_days},
+            **self._rules(),
+        }
+
+    def _rules(self) -> Mapping[str, Any]:
+        return {
+            "execution_logs_days": self.limits.execution_logs_days,
+            "audit_logs_days": self.limits.audit_logs_days,
             "versions_kept": self.limits.versions_kept,
             "audit_policy": self.limits.audit_policy,
         }
+
+    def changed(self, facts: Mapping[str, Any]) -> str:
+        """Return which rule is another one than in these facts, or which of their tables is held by now; "" if all is as it was."""
+        other = [f"cleanup.{name} was changed" for name, value in self._rules().items() if facts[name] != value]
+        return "; ".join(other + [f"{table} is held" for table in facts["rows"] if table in self.limits.held])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -214,6 +215,27 @@ def test_what_was_approved_is_done_once_and_no_more_than_that(yard: Yard) -> Non
         session.execute("delete from execution_logs where id % 2 = 0")
     done = yard.act(rows_max=10)[Subject.LOGS]
     assert done.deleted == done.planned > 10
+
+
+def test_what_was_changed_or_held_since_it_began_lets_it_stand_still(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no(*_: object) -> None:
+        raise TransientError("the store said 503, later")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Archive, "keep", no)
+        with pytest.raises(TransientError):
+            yard.act()
+    changes: list[tuple[dict[str, Any], str]] = [
+        ({"execution_logs_days": 91}, "cleanup.execution_logs_days was changed since clean-up"),
+        ({"audit_policy": "another"}, "cleanup.audit_policy was changed"),
+        ({"held": {"audit_logs": "case 4711"}}, "audit_logs is held since"),
+    ]
+    for other, said in changes:
+        with pytest.raises(RefusedError, match=said):
+            yard.act(None, **other)
+    assert yard.act()[Subject.LOGS].left == 0
 
 
 def test_another_database_or_an_old_backup_is_refused_before_anything_is_done(yard: Yard) -> None:
