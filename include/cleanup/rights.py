@@ -22,7 +22,7 @@ def of_deleter(login: Login, database: str) -> str:
         function = "ops_cleanup.delete_archived(bigint, integer, integer)"
         [(may,)] = session.execute("select has_function_privilege(%s, 'execute')", [function]).fetchall()
         every = [f"public.{subject}" for subject in Subject]
-        query = "select t from unnest(%s) as t where has_table_privilege(t, 'select, insert, update, delete, truncate')"
+        query = "select t from unnest(%s::text[]) as t where has_table_privilege(t, 'select, insert, update, delete, truncate')"
         excess = [name for (name,) in session.execute(query, [every])]
     if not may:
         raise ConfigurationError(
