@@ -1,13 +1,14 @@
 """What our clean-up costs the application: against the document's one DELETE, under the same load, with a writer of rows that go.
 
 Needs no platform: it starts a database server, the ops database and a store of its own, and fills two databases alike. One is cleaned
-by the document's statement. The other is cleaned by us in slices, with a quiet window before each. All the while one process asks and
-writes at a fixed rate as the application does, and another updates rows that are about to go; what counts as waiting begins when a
-statement was due, not when it could be sent.
+by the document's statement. The other is cleaned by us in slices, with a quiet window before each; a share of its rows is enough: no
+lock of ours depends on how many there are. All the while one process asks and writes at a fixed rate as the application does, and
+another updates rows that are about to go; what counts as waiting begins when a statement was due, not when it could be sent.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing
 import shutil
@@ -43,8 +44,8 @@ from sandbox.platform import Platform
 from sandbox.seed import history
 from sandbox.site import Site, bypass_proxies, free_ports
 
-DAYS = 40
-"""How many days beyond the limit the old rows are of; each slice takes some of them."""
+DAYS = 400
+"""How many days beyond the limit the old rows are of; each slice takes some of them, the oldest first."""
 FLOOR = 90
 DOCUMENT = "delete from execution_logs where created_at < now() - interval '90 days'"
 FILL = """
@@ -255,16 +256,23 @@ def timed(deed: Callable[[], Any]) -> tuple[float, float]:
 # --- the ways -------------------------------------------------------------------------------------------------------------
 
 
-def by_slices(bench: Bench, slices: int, quiet_s: float) -> Windows:
-    """Ours, a slice at a time, in a process of its own, with a quiet window before each."""
+def by_slices(bench: Bench, limits: Sequence[int], quiet_s: float) -> Windows:
+    """Ours, a slice at a time, in a process of its own, with a quiet window before each.
+
+    :param limits: how many days old what goes is, slice by slice.
+    """
     windows: dict[str, list[tuple[float, float]]] = {"quiet": [], "busy": []}
-    for number in range(slices):
-        days = FLOOR + round(DAYS * (slices - 1 - number) / slices)
+    for days in limits:
         windows["quiet"].append(timed(lambda: time.sleep(quiet_s)))
         windows["busy"].append(timed(lambda days=days: apart(bench, days)))  # type: ignore[misc]
         time.sleep(0.5)
     windows["quiet"].append(timed(lambda: time.sleep(quiet_s)))
     return windows
+
+
+def sliced(slices: int, share: float) -> list[int]:
+    """Return the limit of age of each slice, so that all of them together take a share of the old days."""
+    return [FLOOR + DAYS - round(DAYS * share * (number + 1) / slices) for number in range(slices)]
 
 
 def apart(bench: Bench, days: int) -> None:
@@ -294,33 +302,22 @@ def quiet_over_quiet(windows: Windows, load: Load) -> float:
     return statistics.median(max(a, b) / min(a, b) for a, b in pairwise(quiet))
 
 
-def measured(
-    site: Site, *, rows: int, slices: int, quiet_s: float, per_s: float
-) -> tuple[dict[str, float], dict[str, float]]:
+def measured(site: Site, options: argparse.Namespace) -> tuple[dict[str, float], dict[str, float]]:
     """Return ratios and figures of one run."""
     figures: dict[str, float] = {}
     felt: dict[str, tuple[Windows, Load]] = {}
+    limits = sliced(options.slices, options.share)
     for way in ("document", "ours"):
         bench = Bench(site=site, database=f"cleaned_by_{way}")
-        print(f"  {way}: filling {rows} rows …", flush=True)
-        make(site, bench.database, rows, rows)
-        deed = partial(by_slices, bench, slices, quiet_s) if way == "ours" else partial(at_once, bench, 5 * quiet_s)
+        print(f"  {way}: filling {options.rows} rows …", flush=True)
+        make(site, bench.database, options.rows, options.rows // 10)
+        ours, theirs = partial(by_slices, bench, limits, options.quiet), partial(at_once, bench, 5 * options.quiet)
         before = bench.wal_bytes()
-        windows, load = felt[way] = under_load(bench, per_s, deed)
-        busy_s = sum(end - begin for begin, end in windows["busy"])
-        figures |= {
-            f"{way}_rows_per_s": round(rows / busy_s),
-            f"{way}_longest_wait_ms": round(load.longest_ms(windows["busy"]), 1),
-            f"{way}_wal_bytes_per_row": round((bench.wal_bytes() - before) / rows),
-            f"{way}_quiet_p99_ms": round(statistics.median(map(load.p99_ms, windows["quiet"])), 2),
-            f"{way}_busy_p99_ms": round(statistics.median(map(load.p99_ms, windows["busy"])), 2),
-            f"{way}_statements": len(load.asked),
-        }
-        figures[f"{way}_left"] = left(bench)
-        print(
-            f"  {way}: {json.dumps({name: value for name, value in figures.items() if name.startswith(way)})}",
-            flush=True,
-        )
+        felt[way] = under_load(bench, options.rate, ours if way == "ours" else theirs)
+        found = of_way(options.rows - left(bench, FLOOR), bench.wal_bytes() - before, *felt[way])
+        figures |= {f"{way}_{name}": value for name, value in found.items()}
+        figures[f"{way}_left"] = left(bench, limits[-1] if way == "ours" else FLOOR)
+        print(f"  {way}: {json.dumps(found)}", flush=True)
     ratios = {
         "worst_lock_over_document": round(figures["ours_longest_wait_ms"] / figures["document_longest_wait_ms"], 4),
         "p99_over_quiet": round(p99_over_quiet(*felt["ours"]), 3),
@@ -330,11 +327,27 @@ def measured(
     return ratios, figures
 
 
-def left(bench: Bench) -> int:
-    """Return how many old rows are still there."""
+def of_way(rows: int, wal_bytes: int, windows: Windows, load: Load) -> dict[str, float]:
+    """Return the figures of one way."""
+    return {
+        "rows": rows,
+        "rows_per_s": round(rows / sum(end - begin for begin, end in windows["busy"])),
+        "longest_wait_ms": round(load.longest_ms(windows["busy"]), 1),
+        "quiet_longest_wait_ms": round(load.longest_ms(windows["quiet"]), 1),
+        "wal_bytes_per_row": round(wal_bytes / rows),
+        "quiet_p99_ms": round(statistics.median(map(load.p99_ms, windows["quiet"])), 2),
+        "busy_p99_ms": round(statistics.median(map(load.p99_ms, windows["busy"])), 2),
+        "statements": len(load.asked),
+    }
+
+
+def left(bench: Bench, days: int) -> int:
+    """Return how many rows older than that are still there, those apart that became so only now."""
     with connect(bench.site, database=bench.database) as session:
-        query = "select count(*) from execution_logs where created_at < now() - interval '90 days 2 hours'"
-        [(rows,)] = session.execute(query).fetchall()
+        query = (
+            "select count(*) from execution_logs where created_at < now() - %s * interval '1 day' - interval '2 hours'"
+        )
+        [(rows,)] = session.execute(query, [days]).fetchall()
         return int(rows)
 
 
@@ -342,16 +355,17 @@ def main() -> None:
     """Measure and print; with --json the last line is one object."""
     chosen = parser(__doc__)
     chosen.set_defaults(runs=1)
-    chosen.add_argument("--rows", type=int, default=300_000, help="old rows, and as many young ones")
-    chosen.add_argument("--slices", type=int, default=10, help="busy windows, each with a quiet one before it")
+    chosen.add_argument("--rows", type=int, default=2_000_000, help="old rows, and a tenth as many young ones")
+    chosen.add_argument(
+        "--share", type=float, default=0.1, help="of the old rows that ours takes, the oldest; the document takes all"
+    )
+    chosen.add_argument("--slices", type=int, default=10, help="busy windows of ours, each with a quiet one before it")
     chosen.add_argument("--quiet", type=float, default=6.0, metavar="S", help="length of a quiet window")
     chosen.add_argument("--rate", type=float, default=100.0, help="statements of the application a second")
     options = chosen.parse_args()
     bypass_proxies()
     with servers() as site:
-        ratios, figures = measured(
-            site, rows=options.rows, slices=options.slices, quiet_s=options.quiet, per_s=options.rate
-        )
+        ratios, figures = measured(site, options)
     finish("cleanup", ratios=ratios, figures=figures, as_json=options.json)
 
 
