@@ -355,9 +355,9 @@ def main() -> None:
     """Measure and print; with --json the last line is one object."""
     chosen = parser(__doc__)
     chosen.set_defaults(runs=1)
-    chosen.add_argument("--rows", type=int, default=2_000_000, help="old rows, and a tenth as many young ones")
+    chosen.add_argument("--rows", type=int, default=3_000_000, help="old rows, and a tenth as many young ones")
     chosen.add_argument(
-        "--share", type=float, default=0.1, help="of the old rows that ours takes, the oldest; the document takes all"
+        "--share", type=float, default=0.05, help="of the old rows that ours takes, the oldest; the document takes all"
     )
     chosen.add_argument("--slices", type=int, default=10, help="busy windows of ours, each with a quiet one before it")
     chosen.add_argument("--quiet", type=float, default=6.0, metavar="S", help="length of a quiet window")

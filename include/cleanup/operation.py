@@ -263,11 +263,10 @@ class Worker:
         archive = self.wanted.access.archive
         self.stored += 1
         name = f"{self.wanted.op_id[:8]}-{chunk.number:04d}-{self.lease.token}-{self.stored}.copy.zst.age"
-        self.pace.ask()
-        kept = archive.keep(chunk, taken, self.wanted.op_id, name)
-        if chunk.subject is Subject.AUDIT:
-            archive.lock(kept, taken.at + timedelta(days=self.wanted.limits.audit_lock_days))
         with self.pace.piece():
+            kept = archive.keep(chunk, taken, self.wanted.op_id, name)
+            if chunk.subject is Subject.AUDIT:
+                archive.lock(kept, taken.at + timedelta(days=self.wanted.limits.audit_lock_days))
             receipt = deletes.record(self.deleter, self.wanted.op_id, chunk, taken, kept)
         log.info(
             "%s: %s, %d rows in the archive as %s", self.wanted.subject, chunk.name, len(taken.ids), kept.version.key

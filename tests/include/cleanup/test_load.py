@@ -17,7 +17,7 @@ GOAL = 1.25
 @pytest.mark.proof
 def test_the_application_hardly_feels_a_clean_up(production: Site, proof: Proof) -> None:
     rows, slices = proof.n(small=2000, full=1_000_000), proof.n(small=2, full=10)
-    limits, quiet_s = bench.sliced(slices, share=0.15 if proof.full else 0.02), 6.0 if proof.full else 0.5
+    limits, quiet_s = bench.sliced(slices, share=0.1 if proof.full else 0.005), 6.0 if proof.full else 0.5
     here = bench.Bench(site=production, database=f"load_{proof.seed}")
     bench.make(production, here.database, rows, rows // 10)
     windows, load = bench.under_load(here, 100.0, lambda: bench.by_slices(here, limits, quiet_s))
