@@ -424,7 +424,7 @@ class CleanupLimits(Limits):
     share_max_percent: Annotated[float, Field(gt=0, le=100)] = 20  # of a table; more, and people are asked first
     share_from_rows: Annotated[int, Field(strict=True, ge=0)] = 10_000  # below, a share says nothing: 300 rows of 1,000
     rows_max: Annotated[int, Field(strict=True, ge=1)] = (
-        1_000_000  # of a table; a month of a busy platform, paced a day
+        1_000_000  # of a table; a busy month, a quarter of an hour at this pace
     )
     rows_per_object: Annotated[int, Field(strict=True, ge=1, le=50_000)] = 5000  # a megabyte or two, held in memory
     rows_per_batch: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 200  # some milliseconds of locks
