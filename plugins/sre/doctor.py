@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from include import looking, settings
 from include.backups import rights as backup_rights
+from include.cleanup import rights as cleanup_rights
 from include.configuration import backup_rights as configuration_backup_rights
 from include.configuration import rights as configuration_rights
 from include.errors import ConfigurationError, RunbookError
@@ -17,7 +18,16 @@ from include.maintenance import rights as maintenance_rights
 from include.probes import rights
 from include.recovery import rights as recovery_rights
 from include.settings import Settings
-from sre.hooks import backups, configuration, configuration_recovery, disaster, maintenance, operations, recovery
+from sre.hooks import (
+    backups,
+    cleanup,
+    configuration,
+    configuration_recovery,
+    disaster,
+    maintenance,
+    operations,
+    recovery,
+)
 from sre.hooks.connection import connection
 
 if TYPE_CHECKING:
@@ -127,6 +137,10 @@ def of_recovery(chosen: Settings) -> Mapping[str, Question]:
         ),
         ids.recovery_redis: lambda: recovery_rights.of_leftovers(recovery.redis(), limits),
         ids.maintenance: lambda: maintenance_rights.of_maintenance(maintenance.login(), chosen.backup),
+        ids.cleanup_postgres: lambda: cleanup_rights.of_deleter(cleanup.deleter(), chosen.backup.database),
+        ids.archive_writer: lambda: cleanup_rights.of_archiver(
+            backups.store(ids.archive_writer), chosen.backup.database
+        ),
         ids.gateway: lambda: recovery_rights.of_gateway(recovery.gateway()),
     }
 
