@@ -65,6 +65,8 @@ def _operations(site: Site) -> dict[str, dict[str, Any]]:
         IDS.approvals: _postgres(site, "ops_approver", "ops", "postgres_ops"),
         IDS.recovery_kubernetes: _kubernetes(site, "ops-recover-db"),
         IDS.recovery_redis: _redis(site, "ops_recover"),
+        IDS.cache_reader: _redis(site, "ops_cache_reader"),
+        IDS.cache_remover: _redis(site, "ops_cache_remover"),
         IDS.recovery_postgres: _postgres(site, "ops_restore", "postgres", "postgres"),
         IDS.recovery_window: _postgres(site, "ops_window", "postgres", "postgres"),
         IDS.gateway: {"conn_type": "http", "host": site.url("gateway"), "password": site.secret("bypass-token")},
