@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.cache.copies import Keeper
 from include.cache.removing import Remover, batches
-from include.cache.selection import FOREVER, Seen, looked, names, primary
+from include.cache.selection import FOREVER, REMOVER, Seen, looked, names, primary
 from include.cache.walk import Pace
 from include.cache.wire import Wire
 from include.errors import RefusedError
@@ -58,7 +58,7 @@ class Removal:
         :param approved: how many keys people agreed to; None makes a plan to be asked for.
         """
         self.request.refuse(self.chosen.cache)
-        with self.redis() as client, Wire(client) as wire:
+        with self.redis() as client, Wire(client, REMOVER) as wire:
             counted = self.count(wire, client)
         code = self.chosen.code_version
         return plan(self.request, counted, self.chosen.cache, code_version=code, approved=approved)
@@ -130,7 +130,7 @@ def authorise(removal: Removal, ops: OpsDatabase, writing: Journal) -> Mapping[s
 def _remove(removal: Removal, remover: Remover) -> Mapping[str, Any]:
     """Remove them all, and look again."""
     limits = removal.chosen.cache
-    with removal.redis() as client, Wire(client) as looking, Wire(client) as wire:
+    with removal.redis() as client, Wire(client, REMOVER) as looking, Wire(client, REMOVER) as wire:
         remover.refuse_another(str(primary(client)["run_id"]))
         for found in names(looking, Pace.of(limits), removal.request.prefix, limits.removal_batch_keys):
             remover.batch(wire, found)

@@ -15,6 +15,8 @@ from include.probes.redis import explained
 if TYPE_CHECKING:
     from redis import Redis
 
+REMOVER = "connections.cache_remover"
+"""Setting that names the Connection of who removes."""
 GONE, FOREVER = -2, -1
 """What PTTL says of a key that is not there, and of one without a lifetime."""
 
@@ -30,7 +32,7 @@ class Seen:
 
 def primary(client: Redis) -> Mapping[str, Any]:
     """Return INFO of the server; RefusedError if it is not the one primary."""
-    info: Any = explained(client.info)
+    info: Any = explained(client.info, REMOVER)
     refuse_cluster(info)
     if info.get("role") != "master":
         raise RefusedError(

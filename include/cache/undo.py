@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from include.cache.copies import Copy, Opener
 from include.cache.removal import wanted
 from include.cache.removing import Batch, batches
-from include.cache.selection import primary
+from include.cache.selection import REMOVER, primary
 from include.cache.walk import Pace
 from include.cache.wire import Command, Wire
 from include.errors import PermanentError, RefusedError, VerificationError
@@ -64,7 +64,7 @@ def undo(its: Undo, ops: OpsDatabase, op_id: str, *, holder: str, why: str) -> M
 
 def _all(its: Undo, lease: Lease, begun: Sequence[Batch]) -> tuple[Counter[str], list[str]]:
     became, damaged, pace = Counter[str](), list[str](), Pace.of(its.chosen.cache)
-    with its.redis() as client, Wire(client) as wire:
+    with its.redis() as client, Wire(client, REMOVER) as wire:
         primary(client)
         for batch in begun:
             try:

@@ -6,6 +6,7 @@ The client library's pipelines send each command by itself while keys are watche
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +23,16 @@ class Wire:
     """A connection of a client's pool, for as long as it is open.
 
     :param client: whose answers are bytes.
+    :param setting: that names its Connection, for errors.
     """
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, setting: str) -> None:
         self.pool: Any = client.connection_pool
+        self.setting = setting
         self.connection: Any = None
 
     def __enter__(self) -> Wire:
-        self.connection = explained(self.pool.get_connection)
+        self.connection = explained(self.pool.get_connection, self.setting)
         return self
 
     def __exit__(
@@ -43,15 +46,15 @@ class Wire:
         answers = self.answers(commands)
         for answer in answers:
             if isinstance(answer, Exception):
-                explained(lambda answer=answer: _raise(answer))  # type: ignore[misc]
+                explained(partial(_raise, answer), self.setting)
         return answers
 
     def answers(self, commands: Sequence[Command]) -> list[Any]:
         """Send them at once and return the answers; a refusal of the server is an answer, too."""
         if not commands:
             return []
-        explained(lambda: self.connection.send_packed_command(self.connection.pack_commands(commands)))
-        return [explained(self._answer) for _ in commands]
+        explained(lambda: self.connection.send_packed_command(self.connection.pack_commands(commands)), self.setting)
+        return [explained(self._answer, self.setting) for _ in commands]
 
     def one(self, *command: Word) -> Any:
         """Send one command and return its answer."""

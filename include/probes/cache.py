@@ -14,6 +14,8 @@ from include.probes.redis import explained
 if TYPE_CHECKING:
     from redis import Redis
 
+READER = "connections.cache_reader"
+"""Setting that names the Connection of who looks."""
 Place = tuple[str, int]
 """Host and port."""
 Connect = Callable[[Place], "Redis"]
@@ -109,7 +111,7 @@ def _others(connect: Connect, first: Place) -> Iterator[Place]:
 def info_of(connect: Connect, place: Place) -> Mapping[str, Any]:
     """Return INFO of a place."""
     with connect(place) as client:
-        return explained(lambda: _info(client))
+        return explained(lambda: _info(client), READER)
 
 
 def replicas(info: Mapping[str, Any]) -> Iterator[Place]:
@@ -121,9 +123,9 @@ def replicas(info: Mapping[str, Any]) -> Iterator[Place]:
 
 def _look(connect: Connect, place: Place) -> Node:
     with connect(place) as client:
-        info = explained(lambda: _info(client))
+        info = explained(lambda: _info(client), READER)
         refuse_cluster(info)
-        advice = explained(lambda: client.execute_command("MEMORY DOCTOR"))
+        advice = explained(lambda: client.execute_command("MEMORY DOCTOR"), READER)
     text = advice.decode(errors="replace") if isinstance(advice, bytes) else str(advice)
     return Node(name=_name(place), info=info, advice=text, place=place)
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from include import looking, settings
 from include.backups import rights as backup_rights
+from include.cache import rights as cache_rights
 from include.errors import ConfigurationError, RunbookError
 from include.findings import Blind
 from include.probes import rights
 from include.recovery import rights as recovery_rights
 from include.settings import Settings
-from sre.hooks import backups, disaster, operations, recovery
+from sre.hooks import backups, cache, disaster, operations, recovery
 from sre.hooks.connection import connection
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def questions(chosen: Settings) -> Mapping[str, Question]:
         ids.slack: lambda: rights.of_slack(_slack(ids.slack), [chosen.reporting.channel], read=chosen.alerts.channel),
         **of_backups(chosen),
         **of_recovery(chosen),
+        ids.cache_reader: lambda: cache_rights.of_reader(cache.look(chosen.looking.deadline_s)),
+        ids.cache_remover: lambda: cache_rights.of_remover(cache.remover(), chosen.cache),
     }
 
 

@@ -111,11 +111,12 @@ class KeyPatternsOperator(CacheOperator):
         from include.cache.walk import walk
         from include.cache.wire import Wire
         from include.checks.keys import judge_walk, table
+        from include.probes.cache import READER
         from sre.hooks import cache
 
         budget = seconds(self.budget_s)
         node, connect = self.nodes().walked, cache.connect(settings.load().looking.deadline_s)
-        with connect(node.place) as client, Wire(client) as wire:
+        with connect(node.place) as client, Wire(client, READER) as wire:
             began, seed = self._cursor(context, node), int.from_bytes(os.urandom(8))
             walked = walk(wire, self.limits, budget_s=budget, seed=seed, began=began)
         findings = judge_walk(walked, self.limits, node=node.name, run_id=node.run_id)

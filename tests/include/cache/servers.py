@@ -190,3 +190,18 @@ def _listen(monitor: object, seen: list[tuple[str, ...]], over: threading.Event)
             over.set()
             return
         seen.append(words)
+
+
+GROUPS = {"CLIENT", "MEMORY"}
+
+
+def commands(seen: list[tuple[str, ...]]) -> set[str]:
+    """Which commands were sent, with the second word of those that have one."""
+    return {" ".join(words[: 2 if words[0].upper() in GROUPS else 1]).upper() for words in seen}
+
+
+def granted(user: str) -> set[str]:
+    """Which commands the ACL file grants a user, in the same form."""
+    lines = (PROJECT / "deploy" / "redis" / "users.acl").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(f"user {user} "))
+    return {word.strip("()")[1:].replace("|", " ").upper() for word in line.split() if word.startswith(("+", "(+"))}
