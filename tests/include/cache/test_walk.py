@@ -172,7 +172,7 @@ def test_bug_59_bug_66_the_walk_sends_what_its_user_may_and_changes_nothing(many
         assert admin.acl_log() == []
     assert of.whole
     assert before == after
-    assert commands(seen) == {"CLIENT SETINFO", "DBSIZE", "SCAN", "TYPE", "PTTL", "MEMORY USAGE", "LLEN"}
+    assert commands(seen) == {"HELLO", "CLIENT SETINFO", "DBSIZE", "SCAN", "TYPE", "PTTL", "MEMORY USAGE", "LLEN"}
     assert commands(seen) <= granted(READER)
 
 

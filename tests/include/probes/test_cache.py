@@ -72,6 +72,6 @@ def test_it_asks_for_figures_and_advice_alone(both: tuple[Server, Server]) -> No
     with watched(primary) as seen:
         found(primary)
     mine = commands(seen) - {"REPLCONF", "PING"}  # between the two themselves
-    assert mine == {"CLIENT SETINFO", "INFO", "MEMORY DOCTOR"}
+    assert mine == {"HELLO", "CLIENT SETINFO", "INFO", "MEMORY DOCTOR"}
     assert mine <= granted(READER)
     assert primary.client().acl_log() == []
