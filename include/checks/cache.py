@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -97,6 +97,10 @@ class Interval:
         """Hits out of all that was asked for."""
         return Share(self.hits, self.hits + self.misses)
 
+    def without(self, hits: float) -> Interval:
+        """Return it without some hits that were our own."""
+        return replace(self, hits=max(0.0, self.hits - hits))
+
 
 def _finding(  # noqa: PLR0917 - read in their order, as a sentence
     item: str, check: str, node: Node, severity: Severity, summary: str, step: str = "", **evidence: Any
@@ -131,7 +135,7 @@ def judge_node(node: Node, limits: CacheLimits, interval: Interval | None) -> It
     yield _advice(node)
     if node.is_primary:
         yield _lingering(node, limits)
-        yield _ratio(node, limits, interval)
+        yield judge_ratio(node, limits, interval)
 
 
 def judge_replicas(seen: Sequence[Node], expected: int) -> Iterator[Finding]:
@@ -314,7 +318,8 @@ def _advice(node: Node) -> Finding:
 # --- F-10, W-09 ---------------------------------------------------------------------------------------------------------------
 
 
-def _ratio(node: Node, limits: CacheLimits, interval: Interval | None, item: str = "F-10") -> Finding:
+def judge_ratio(node: Node, limits: CacheLimits, interval: Interval | None, item: str = "F-10") -> Finding:
+    """Judge how often a node had what was asked for."""
     if interval is None:
         return _untold(item, RATIO, node, "keyspace_hits", "keyspace_misses")
     share, n = interval.share, int(interval.hits + interval.misses)

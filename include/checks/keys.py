@@ -78,6 +78,7 @@ def _patterns(walked: Walked, everything: Line, found: Sequence[Line], *, subjec
             "keys": walked.keys,
             "seconds": round(walked.seconds, 2),
             "busy_s": round(walked.busy_s, 2),
+            "questions": 2 * tally.measured,  # which the node counts as hits
             "node": subject,
             "run_id": run_id,
             "cursor": str(walked.cursor),  # of 64 bits, which JSON numbers do not hold

@@ -140,6 +140,32 @@ class KeyPatternsOperator(CacheOperator):
             yield from keep_counters(node)
 
 
+class CacheEfficiencyOperator(CacheOperator):
+    """Say how the cache did over the week, and which prefixes would gain from a change, from what the weekly looks have left.
+
+    One task, which `weekly_performance_optimization` takes as it is: it asks for INFO and reads evidence.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(source="cache", item="W-09", **kwargs)
+
+    def look(self, context: Context) -> Report:
+        """Look at the primary, and at the evidence."""
+        from include.checks import cache_week
+        from include.checks.cache import COUNTERS, RATIO
+        from include.checks.keys import PATTERNS
+
+        node, now = self.nodes().primary, datetime.now(UTC)
+        subject = f"redis/{node.name}"
+        counted = self.measured(context, "F-10", COUNTERS, subject)
+        walks = self.measured(context, "F-11", PATTERNS, "redis/keys")
+        week = cache_week.interval(node, counted, walks, now)
+        earlier = self.measured(context, "W-09", RATIO, subject)
+        ratio = cache_week.judge_week(node, week, earlier, self.limits)
+        prefixes = cache_week.judge_prefixes(walks, week, self.limits, now)
+        return Report(source=self.source, checked=1 + bool(walks), findings=(*ratio, *prefixes))
+
+
 def seconds(budget: object) -> int:
     """Return the budget of a run's form; ConfigurationError if it is none."""
     text = str(budget)
