@@ -85,6 +85,10 @@ class Connections(Limits):
     recovery_window: str = "orchestrator_postgres_window"  # opens and shuts that window, and nothing else
     failover_postgres: str = "staging_postgres_failover"  # the staging pair: writes into a table of its own
     failover_patroni: str = "staging_patroni"  # may order a switchover there
+    production_failover_postgres: str = (
+        "orchestrator_postgres_failover"  # the same for production, whose exercise people approve; optional
+    )
+    production_failover_patroni: str = "orchestrator_patroni"  # may order a switchover there; optional
     failover_redis: str = "staging_redis_failover"  # the staging pair: FAILOVER, and keys of its own
     failover_kubernetes: str = "staging_kubernetes_failover"  # cordons staging nodes, evicts in the staging namespace
     cache_reader: str = "orchestrator_redis_cache_reader"  # measures keys, and reads no value
@@ -427,11 +431,15 @@ class CacheLimits(Limits):
 
 
 class FailoverLimits(Limits):
-    """Of the failover exercise on the staging target (M-02)."""
+    """Of the failover exercise (M-02): monthly on the staging target, on production when people want and approve it."""
 
     postgres_scope: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")] = "staging"  # the cluster in Patroni
     postgres_system_identifier: Annotated[str, Field(pattern=r"^\d{0,20}$")] = (
         ""  # of the staging cluster; empty: the one that it has on record itself, in failover.target
+    )
+    production_scope: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")] = "orchestrator"
+    production_system_identifier: Annotated[str, Field(pattern=r"^\d{0,20}$")] = (
+        ""  # of the production cluster; empty: production is never exercised
     )
     probe_every_s: Annotated[float, Field(ge=0.01, le=1)] = 0.05  # a gap of half a second is ten missed writes
     steady_s: Annotated[float, Field(ge=0.5, le=60)] = 5  # of undisturbed writing before and after each switch

@@ -18,7 +18,8 @@ from include.cache.walk import Pace
 from include.cache.wire import Wire
 from include.errors import RefusedError
 from include.ops import gate, journal, leases
-from include.ops.journal import Journal, Phase
+from include.ops.gate import Stored
+from include.ops.journal import Journal
 from include.ops.leases import Mode, Wanted
 from include.ops.saga import BACK, DONE, UNDONE
 from include.plans.cache_removal import Counted, Request, Which, plan
@@ -94,7 +95,7 @@ def act(removal: Removal, ops: OpsDatabase, keeper: Keeper, *, holder: str, wait
         if done := journal.last(writing.entries(), DONE):
             log.info("%s is done already; nothing was changed", removal.subject)
             return done.detail
-        approved = authorise(removal, ops, writing)
+        approved = gate.authorise(ops, writing, lambda stored: _planned_again(removal, stored))
         left = _remove(
             removal, Remover(removal=removal, lease=lease, writing=writing, keeper=keeper, approved=approved)
         )
@@ -107,24 +108,12 @@ def _refuse_undone(writing: Journal) -> None:
         raise RefusedError(f"operation {writing.op_id} was taken back; nothing was changed, begin a new one")
 
 
-def authorise(removal: Removal, ops: OpsDatabase, writing: Journal) -> Mapping[str, Any]:
-    """Use the plan, once, if it still is what would be done; return its facts."""
-    lines = writing.entries()
-    if line := journal.last(lines, gate.USE):
-        return line.detail
-    stored = gate.newest(ops, writing.op_id)
-    if Request.of(writing.op_id, stored.plan.facts) != removal.request:
+def _planned_again(removal: Removal, stored: Stored) -> gate.Plan:
+    if Request.of(removal.request.op_id, stored.plan.facts) != removal.request:
         raise RefusedError(
             f"plan {stored.id} is of another form than this run's; nothing was changed, trigger it again"
         )
-    if not (
-        stored.used and journal.last(lines, gate.USE, Phase.INTENT)
-    ):  # else killed between the two, by our own hand
-        now = removal.plan(approved=int(stored.plan.facts["most"]))
-        writing.intend(gate.USE)
-        gate.use(ops, stored, now, by=writing.by)
-    writing.record(gate.USE, **stored.plan.facts)
-    return stored.plan.facts
+    return removal.plan(approved=int(stored.plan.facts["most"]))
 
 
 def _remove(removal: Removal, remover: Remover) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,8 @@ class PostgresPair:
     :param parameters: of `psycopg.connect`, with all hosts and `target_session_attrs=read-write`.
     :param scope: the cluster's name in Patroni that may be exercised.
     :param system_identifier: of the only cluster that may; empty is the one that the target itself has on record.
+    :param environment: as which the target must have itself on record.
+    :param before: asked before each switch; raises if it must not be.
     """
 
     patroni: Patroni
@@ -34,6 +36,8 @@ class PostgresPair:
     scope: str
     switch_within_s: float
     system_identifier: str = ""
+    environment: str = "staging"
+    before: Callable[[], None] = lambda: None
 
     @property
     def name(self) -> str:
@@ -41,14 +45,14 @@ class PostgresPair:
         return f"PostgreSQL {self.scope}"
 
     def identify(self) -> None:
-        """Refuse any cluster but the recorded staging one: by its scope, its own record, and its system identifier."""
+        """Refuse any cluster but the recorded one: by its scope, its own record, and its system identifier."""
         if (scope := self.patroni.scope()) != self.scope:
             raise RefusedError(f"Patroni's cluster is {scope!r}, not {self.scope!r}; nothing was changed, {_WAY_OUT}")
         recorded, found = self._identifiers()
         if found not in recorded or (self.system_identifier and found != self.system_identifier):
             wanted = self.system_identifier or ", ".join(recorded) or "none"
             raise RefusedError(
-                f"the server's system identifier is {found}, and the staging target on record is {wanted};"
+                f"the server's system identifier is {found}, and the {self.environment} target on record is {wanted};"
                 f" nothing was changed, {_WAY_OUT}"
             )
 
@@ -58,6 +62,7 @@ class PostgresPair:
 
     def switch(self, *, leader: str, to: str) -> None:
         """Order it, and if no answer came, believe what stands."""
+        self.before()
         try:
             self.patroni.switch(leader=leader, to=to, within_s=self.switch_within_s)
         except OutcomeUnknownError:
@@ -84,7 +89,7 @@ class PostgresPair:
         with self._session() as session:
             ((found,),) = session.execute("select system_identifier::text from pg_control_system()").fetchall()
             try:
-                rows = session.execute(_RECORDED).fetchall()
+                rows = session.execute(_RECORDED, [self.environment]).fetchall()
             except (UndefinedTable, InvalidSchemaName, InsufficientPrivilege):
                 rows = []
         return [str(identifier) for (identifier,) in rows], str(found)
@@ -104,5 +109,5 @@ class PostgresPair:
             raise explained(error, f"the primary of {self.name}", "connections.failover_postgres") from None
 
 
-_RECORDED = "select system_identifier from failover.target where environment = 'staging'"
-_WAY_OUT = "give the exercise the Connections of the staging pair"
+_RECORDED = "select system_identifier from failover.target where environment = %s"
+_WAY_OUT = "give the exercise the Connections of the pair that it is for"

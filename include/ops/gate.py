@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from include.errors import ConfigurationError, RefusedError
+from include.ops import journal
 from include.ops.database import OpsDatabase
+from include.ops.journal import Journal, Phase
 
 USE = "use the plan"
 """First step of every operation that is approved: until its outcome stands in the journal nothing was touched."""
@@ -140,3 +142,28 @@ def use(ops: OpsDatabase, stored: Stored, now: Plan, *, by: str) -> None:
         raise RefusedError(
             f"plan {stored.id} of {now.target} must not be carried out: {why}; nothing was changed, trigger the runbook again"
         )
+
+
+def authorise(ops: OpsDatabase, writing: Journal, plan_again: Callable[[Stored], Plan]) -> Mapping[str, Any]:
+    """Use the plan of an operation, once, and return its facts; a later process of the operation goes on with the same.
+
+    :param plan_again: returns what would be done now, for what the stored plan was asked.
+    """
+    lines = writing.entries()
+    if line := journal.last(lines, USE):
+        return line.detail
+    stored = newest(ops, writing.op_id)
+    if not (stored.used and journal.last(lines, USE, Phase.INTENT)):  # else killed between the two, by our own hand
+        now = plan_again(stored)
+        writing.intend(USE)
+        use(ops, stored, now, by=writing.by)
+    writing.record(USE, **stored.plan.facts)
+    return stored.plan.facts
+
+
+def approved(writing: Journal) -> Mapping[str, Any]:
+    """Return the facts of the plan that the operation carries out; RefusedError if it never began."""
+    line = journal.last(writing.entries(), USE)
+    if not line:
+        raise RefusedError(f"operation {writing.op_id} never began: there is nothing to go on with or to take back")
+    return line.detail

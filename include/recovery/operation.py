@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from include.errors import RefusedError, VerificationError
-from include.ops import gate, journal, leases
-from include.ops.journal import Journal, Phase
+from include.ops import gate, leases
+from include.ops.journal import Journal
 from include.ops.leases import Lease
 from include.ops.saga import Facts, Saga, Step
 from include.recovery import databases, doors, gateway, leftovers, lost, smoke, swap, window, workloads
@@ -42,9 +42,9 @@ def act(recovery: Recovery, ops: OpsDatabase, *, holder: str, wait_s: float = 0.
     lease = leases.acquire(ops, recovery.wanted(holder), wait_s=wait_s)
     with leases.keep(lease):
         writing = Journal(ops, recovery.request.op_id, holder, lease.token)
-        approved = authorise(recovery, ops, writing)
+        approved = gate.authorise(ops, writing, lambda stored: _asked(recovery, stored.plan.facts).plan())
         with window.opened(recovery.access.window):
-            return saga(replace(recovery, request=Request.of(recovery.request.op_id, approved)), writing, lease).run()
+            return saga(_asked(recovery, approved), writing, lease).run()
 
 
 def take_back(recovery: Recovery, ops: OpsDatabase, *, holder: str, why: str) -> None:
@@ -52,31 +52,13 @@ def take_back(recovery: Recovery, ops: OpsDatabase, *, holder: str, why: str) ->
     lease = leases.acquire(ops, recovery.wanted(holder))
     with leases.keep(lease):
         writing = Journal(ops, recovery.request.op_id, holder, lease.token)
-        approved = approved_by(writing)
+        approved = gate.approved(writing)
         with window.opened(recovery.access.window):
-            saga(replace(recovery, request=Request.of(recovery.request.op_id, approved)), writing, lease).undo(why)
+            saga(_asked(recovery, approved), writing, lease).undo(why)
 
 
-def approved_by(writing: Journal) -> Mapping[str, Any]:
-    """Return the facts of the plan that the operation carries out; RefusedError if it never began."""
-    line = journal.last(writing.entries(), USE)
-    if not line:
-        raise RefusedError(f"operation {writing.op_id} never began: there is nothing to go on with or to take back")
-    return line.detail
-
-
-def authorise(recovery: Recovery, ops: OpsDatabase, writing: Journal) -> Mapping[str, Any]:
-    """Use the plan, once, if it still is what would be done; return its facts."""
-    lines = writing.entries()
-    if line := journal.last(lines, USE):
-        return line.detail
-    stored = gate.newest(ops, recovery.request.op_id)
-    if not (stored.used and journal.last(lines, USE, Phase.INTENT)):  # else killed between the two, by our own hand
-        now = replace(recovery, request=Request.of(recovery.request.op_id, stored.plan.facts)).plan()
-        writing.intend(USE)
-        gate.use(ops, stored, now, by=writing.by)
-    writing.record(USE, **stored.plan.facts)
-    return stored.plan.facts
+def _asked(recovery: Recovery, facts: Mapping[str, Any]) -> Recovery:
+    return replace(recovery, request=Request.of(recovery.request.op_id, facts))
 
 
 def saga(recovery: Recovery, writing: Journal, lease: Lease) -> Saga:

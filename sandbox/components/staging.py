@@ -208,7 +208,8 @@ def _second_ready(name: str, site: Site) -> None:
 
 def _fill_postgres(site: Site) -> None:
     with psycopg.connect(**pair_dsn(site, postgres.SUPERUSER), autocommit=True) as session:
-        postgres.make_roles(site, session, "staging_failover.sql", ["ops_failover"])
+        postgres.make_roles(site, session, "failover_exercise.sql", ["ops_failover"])
+        postgres.make_roles(site, session, "staging_failover_target.sql", [])
 
 
 def _of_postgres(name: str, after: Callable[[Site], None]) -> Component:

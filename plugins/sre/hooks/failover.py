@@ -1,8 +1,9 @@
-"""The staging targets of the failover exercise, by Airflow Connection; each names its members in `members` of its extra."""
+"""The targets of the failover exercise, by Airflow Connection; each names its members in `members` of its extra."""
 
 from __future__ import annotations
 
 import ssl
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from include import settings
@@ -30,14 +31,27 @@ MEMBERS_NEEDED = 2
 
 
 def postgres(limits: FailoverLimits, run: str) -> tuple[PostgresPair, PostgresWriter]:
-    """Return the pair under Patroni and a client that writes to it; ConfigurationError if a Connection is wrong."""
-    parameters = primary(settings.load().connections.failover_postgres)
+    """Return the staging pair under Patroni and a client that writes to it; ConfigurationError if a Connection is wrong."""
+    known = settings.load().connections
+    pair, writer = _postgres(known.failover_postgres, known.failover_patroni, limits, run)
+    return replace(pair, scope=limits.postgres_scope, system_identifier=limits.postgres_system_identifier), writer
+
+
+def production(limits: FailoverLimits, run: str) -> tuple[PostgresPair, PostgresWriter]:
+    """Return the same of production."""
+    known = settings.load().connections
+    pair, writer = _postgres(known.production_failover_postgres, known.production_failover_patroni, limits, run)
+    pinned = limits.production_system_identifier
+    return replace(pair, scope=limits.production_scope, system_identifier=pinned, environment="production"), writer
+
+
+def _postgres(conn_id: str, patroni_id: str, limits: FailoverLimits, run: str) -> tuple[PostgresPair, PostgresWriter]:
+    parameters = primary(conn_id)
     pair = PostgresPair(
-        patroni=_patroni(settings.load().connections.failover_patroni),
+        patroni=_patroni(patroni_id),
         parameters={**parameters, "connect_timeout": int(CONTROL_ANSWERS_WITHIN_S), "tcp_user_timeout": 9000},
-        scope=limits.postgres_scope,
+        scope="",
         switch_within_s=limits.switch_within_s,
-        system_identifier=limits.postgres_system_identifier,
     )
     return pair, PostgresWriter(parameters, run)
 

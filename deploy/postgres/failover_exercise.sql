@@ -1,5 +1,6 @@
--- What the failover exercise finds on the staging pair. Run as a superuser in the database `postgres` of its primary; may be run
--- again at any time. Production never gets this file: without the row in failover.target the exercise refuses to begin.
+-- What the failover exercise finds on its pair. Run as a superuser in the database `postgres` of the primary; may be run again at any
+-- time. Without its row in failover.target the exercise refuses to begin: staging_failover_target.sql writes that of staging, and a
+-- person that of production (docs/runbooks/production_failover_exercise.md).
 --
 -- ops_failover reads how replication stands and writes numbers into a table of its own; it switches nothing, Patroni does.
 do $$
@@ -17,14 +18,11 @@ grant pg_monitor to ops_failover;
 create schema if not exists failover;
 -- Which cluster may be exercised: the identifier is written down here, once, and compared with the server's own.
 create table if not exists failover.target (
-    environment text not null check (environment = 'staging'),
+    environment text not null check (environment in ('staging', 'production')),
     system_identifier text not null,
     recorded_at timestamptz not null default now()
 );
 create unique index if not exists one_target on failover.target ((true));
-insert into failover.target (environment, system_identifier)
-select 'staging', system_identifier::text from pg_control_system()
-on conflict do nothing;
 -- Which exercise began, from which member, and whether it was brought home. It travels with the data to the other member.
 create table if not exists failover.exercise (
     id text primary key,

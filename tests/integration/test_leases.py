@@ -1,0 +1,87 @@
+"""The lease in a running Airflow: of two runbooks that begin together one works, the other waits and says for whom."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from sandbox.airflow_api import Airflow
+from sandbox.components.postgres import connect
+from sandbox.site import Site
+from tests.proof import Proof
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
+
+BACKUP, RETENTION = "daily_database_backup", "backup_retention"
+ACTING = (
+    (BACKUP, "take_backup"),
+    (BACKUP, "prove_backup"),
+    (RETENTION, "mark_backups"),
+    (RETENTION, "delete_marked"),
+    (RETENTION, "sweep_leftovers"),
+)
+LOOKS_EVERY_S = 0.02
+
+
+@pytest.fixture(scope="module")
+def airflow(airflow_site: Site) -> Airflow:
+    airflow = Airflow(airflow_site)
+    airflow.wait_for_dags({BACKUP, RETENTION})
+    for dag_id in (BACKUP, RETENTION):
+        airflow.unpause(dag_id)
+    return airflow
+
+
+@contextmanager
+def watched(site: Site) -> Iterator[set[frozenset[str]]]:
+    """Yield which DAGs were seen to hold a lease at the same moment."""
+    seen: set[frozenset[str]] = set()
+    over = threading.Event()
+
+    def look() -> None:
+        with connect(site, "ops_evidence_reader", "ops", "postgres_ops") as ops:
+            while not over.wait(LOOKS_EVERY_S):
+                rows = ops.execute("select holder from ops.lease where expires_at > clock_timestamp()").fetchall()
+                seen.add(frozenset(holder.split(".")[0] for (holder,) in rows))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        looking.join()
+
+
+def said_who_holds_it(airflow: Airflow, runs: dict[str, str]) -> int:
+    """Count the tasks whose log says for whom they waited."""
+    logs = (
+        str(airflow.get(f"dags/{dag_id}/dagRuns/{runs[dag_id]}/taskInstances/{task}/logs/1")) for dag_id, task in ACTING
+    )
+    return sum("waiting for database/orchestrator, held: " in log for log in logs)
+
+
+@pytest.mark.proof
+def test_of_two_runbooks_that_begin_together_one_works_and_the_other_waits(airflow: Airflow, proof: Proof) -> None:
+    times = proof.n(small=1, full=10)
+    waits, held = [], 0
+    for _ in range(times):
+        with watched(airflow.site) as seen:
+            runs = {RETENTION: airflow.trigger(RETENTION, dry_run="no"), BACKUP: airflow.trigger(BACKUP)}
+            states = {dag_id: airflow.wait_for_run(dag_id, run_id)["state"] for dag_id, run_id in runs.items()}
+        held += states == {BACKUP: "success", RETENTION: "success"} and not any(
+            {BACKUP, RETENTION} <= each for each in seen
+        )
+        assert {BACKUP, RETENTION} <= frozenset().union(*seen), "each was seen to hold its lease"
+        waits.append(said_who_holds_it(airflow, runs))
+    assert held == times
+    assert sum(waits) > 0 or not proof.full
+    proof.held(
+        "of two runbooks that begin together one works, the other waits and says for whom",
+        n=times,
+        held=held,
+        waits=waits,
+    )
