@@ -405,7 +405,9 @@ class CacheLimits(Limits):
     busy_percent: Annotated[float, Field(gt=0, le=50)] = (
         10  # of the time a node answers us; the rest is everybody else's
     )
-    sample_keys: Annotated[int, Field(ge=1000, le=10_000_000)] = 100_000  # measured; of more keys a random part is
+    sample_keys: Annotated[int, Field(ge=1000, le=10_000_000)] = (
+        100_000  # type and lifetime of so many; of more keys a random part
+    )
     batch_keys: Annotated[int, Field(ge=10, le=1000)] = 100  # names asked for at once: some 30 microseconds of the node
     big_key_bytes: Annotated[int, Field(ge=1024)] = (
         10 * 1024**2

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from include.cache.copies import Keeper
 from include.cache.removing import Remover, batches
-from include.cache.selection import FOREVER, REMOVER, Seen, looked, names, primary
-from include.cache.walk import Pace
+from include.cache.selection import REMOVER, Seen, looked, names, primary
+from include.cache.walk import FOREVER, Pace
 from include.cache.wire import Wire
 from include.errors import RefusedError
 from include.ops import gate, journal, leases

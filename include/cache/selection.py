@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from include.cache.walk import SAMPLES, Pace
+from include.cache.walk import GONE, SAMPLES, Pace
 from include.cache.wire import Command, Wire
 from include.errors import RefusedError
 from include.probes.cache import refuse_cluster
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 REMOVER = "connections.cache_remover"
 """Setting that names the Connection of who removes."""
-GONE, FOREVER = -2, -1
-"""What PTTL says of a key that is not there, and of one without a lifetime."""
 
 
 @dataclass(frozen=True, kw_only=True)

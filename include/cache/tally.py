@@ -1,8 +1,9 @@
-"""From a random part of the keys to all of them, with the error that this brings.
+"""From what a walk saw to all keys, with the error that this brings.
 
-Every name that the walk meets is counted; a random part of the keys is measured (type, lifetime, bytes). Where the walk saw all names,
-counts are exact and only what was measured is estimated; where its time ran out, the part it saw is itself a random part, since Redis
-keeps keys in the order of a hash. Errors are half the width of a 99.9 % interval: Cochran, Sampling Techniques, chapters 2 and 3.
+The size of every key is asked for, since sizes are so unequal that no sample knows them: where the walk saw all names, keys and
+bytes are exact. Type and lifetime are asked of a random part. Where the walk's time ran out, the part that it saw is itself a random
+one, since Redis keeps keys in the order of a hash. Errors hold 99 times in 100: Wilson's interval for shares, and for bytes
+Bernstein's, which the largest key that was seen makes wider (Maurer and Pontil, 2009; its constant tried on sizes as caches have).
 """
 
 from __future__ import annotations
@@ -10,107 +11,85 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from math import sqrt
 
 from include.cache.names import OTHER, shared
 from include.checks.scale import Share
 
+CONFIDENCE = "99 %"
 Z = 3.290527
-"""Of a two-sided 99.9 % interval: of a thousand such statements one is wrong, and a report makes a hundred."""
+"""Of a two-sided 99.9 % interval, which few and unequal samples fall out of more often than that."""
+LARGEST = 10.0
+"""How many times the largest key, spread over what was seen, is added to an error of bytes."""
+ENOUGH = 100
+"""Fewer keys say nothing of the spread of their sizes."""
 
 FAMILIES_MAX = 5_000
-ENOUGH = 30
-"""Fewer measured keys say nothing of their spread."""
 
 FOREVER = "no lifetime"
 LIFETIMES = ((3_600_000, "< 1 h"), (86_400_000, "< 1 d"), (604_800_000, "< 1 w"))
 LONG = ">= 1 w"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """One key as it was measured.
-
-    :param ttl_ms: -1 if it has no lifetime.
-    :param elements: of a large collection; None of all others.
-    """
-
-    name: bytes
-    kind: str
-    ttl_ms: int
-    bytes: int
-    elements: int | None = None
-
-    @property
-    def lifetime(self) -> str:
-        """Its class."""
-        if self.ttl_ms < 0:
-            return FOREVER
-        return next((name for limit, name in LIFETIMES if self.ttl_ms < limit), LONG)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Big:
-    """A large key, by the digest of its name: whoever may read names finds it, a message tells none."""
-
-    bytes: int
-    family: str
-    kind: str
-    elements: int | None
-    digest: str
+def lifetime(ttl_ms: int) -> str:
+    """Return the class of a lifetime, -1 being none."""
+    if ttl_ms < 0:
+        return FOREVER
+    return next((name for limit, name in LIFETIMES if ttl_ms < limit), LONG)
 
 
 def digest(name: bytes) -> str:
-    """Return by what a key is called without its name."""
+    """Return by what a key is called without its name: whoever may read names finds it, a message tells none."""
     return blake2b(name, digest_size=6).hexdigest()
+
+
+@dataclass(frozen=True, order=True)
+class Big:
+    """A large key. The name stays in the process."""
+
+    size: int
+    name: bytes = field(repr=False)
+    family: str = field(compare=False)
 
 
 @dataclass
 class Family:
-    """What was seen of one family: how many names, and the sums of those that were measured."""
+    """What was seen of one family: how many keys with which sizes; and of a random part of them, types and lifetimes."""
 
     keys: int = 0
-    measured: int = 0
     bytes: int = 0
-    squares: float = 0.0
+    squares: int = 0
+    largest: int = 0
+    asked: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     lifetimes: Counter[str] = field(default_factory=Counter)
-
-    def add(self, key: Measured) -> None:
-        """Count a key that was measured."""
-        self.measured += 1
-        self.bytes += key.bytes
-        self.squares += float(key.bytes) ** 2
-        self.kinds[key.kind] += 1
-        self.lifetimes[key.lifetime] += 1
 
     def merge(self, other: Family) -> None:
         """Take another one in."""
         self.keys += other.keys
-        self.measured += other.measured
         self.bytes += other.bytes
         self.squares += other.squares
+        self.largest = max(self.largest, other.largest)
+        self.asked += other.asked
         self.kinds += other.kinds
         self.lifetimes += other.lifetimes
 
     @property
     def mean(self) -> float:
-        """Bytes of a measured key."""
-        return self.bytes / self.measured if self.measured else 0.0
+        """Bytes of a key."""
+        return self.bytes / self.keys if self.keys else 0.0
 
     @property
     def variance(self) -> float:
         """Of these bytes."""
-        if self.measured < 2:
-            return 0.0
-        return max(0.0, (self.squares - self.measured * self.mean**2) / (self.measured - 1))
+        return max(0.0, (self.squares - self.keys * self.mean**2) / (self.keys - 1)) if self.keys > 1 else 0.0
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and how far the truth may be from it; None if too little was measured to say."""
+    """A number and how far the truth may be from it; None if too little was seen to say."""
 
     value: float
     error: float | None
@@ -133,52 +112,66 @@ class Line:
     keys: Estimate
     bytes: Estimate
     forever: Estimate
-    measured: int
+    asked: int
     kinds: Mapping[str, int]
     lifetimes: Mapping[str, int]
 
 
 @dataclass
 class Tally:
-    """All families, and the largest keys that were measured.
+    """All families, and the largest keys.
 
     :param top: how many large keys are kept.
+    :param large: from how many bytes a key is one.
     """
 
     top: int
+    large: int
     families: dict[str, Family] = field(default_factory=dict)
-    seen: int = 0
-    largest: list[tuple[int, str, Big]] = field(default_factory=list)
+    biggest: list[Big] = field(default_factory=list)
+    larger: int = 0
 
-    def see(self, family: str) -> None:
-        """Count a name."""
-        self.seen += 1
-        self._of(family).keys += 1
+    def see(self, name: bytes, family: str, size: int) -> None:
+        """Count a key of so many bytes."""
+        its = self._of(family)
+        its.keys += 1
+        its.bytes += size
+        its.squares += size**2
+        its.largest = max(its.largest, size)
+        self.larger += size > self.large
+        self._keep(Big(size, name, family))
 
-    def measure(self, family: str, key: Measured) -> None:
-        """Count what a key was measured to be."""
-        self._of(family).add(key)
-        name = digest(key.name)
-        big = Big(bytes=key.bytes, family=family, kind=key.kind, elements=key.elements, digest=name)
-        if any(name == other for _, other, _ in self.largest):  # a walk may meet a key twice
-            return
-        push = heapq.heappush if len(self.largest) < self.top else heapq.heappushpop
-        push(self.largest, (key.bytes, name, big))
+    def ask(self, family: str, kind: str, ttl_ms: int) -> None:
+        """Count the type and lifetime of a key that was seen."""
+        its = self._of(family)
+        its.asked += 1
+        its.kinds[kind] += 1
+        its.lifetimes[lifetime(ttl_ms)] += 1
 
     def _of(self, family: str) -> Family:
         if family not in self.families and len(self.families) >= FAMILIES_MAX:
             family = OTHER
         return self.families.setdefault(family, Family())
 
-    @property
-    def measured(self) -> int:
-        """How many keys were."""
-        return sum(each.measured for each in self.families.values())
+    def _keep(self, big: Big) -> None:
+        if len(self.biggest) < self.top:
+            heapq.heappush(self.biggest, big)
+        elif big > self.biggest[0]:
+            heapq.heapreplace(self.biggest, big)
 
-    def biggest(self, shown: Mapping[str, str]) -> list[Big]:
-        """Return the largest, largest first, each under the name that its family is shown by."""
-        found = sorted((big for _, _, big in self.largest), key=lambda big: (-big.bytes, big.digest))
-        return [replace(big, family=shown.get(big.family, OTHER)) for big in found]
+    @property
+    def seen(self) -> int:
+        """How many keys were."""
+        return sum(each.keys for each in self.families.values())
+
+    @property
+    def asked(self) -> int:
+        """Of how many type and lifetime were."""
+        return sum(each.asked for each in self.families.values())
+
+    def largest(self) -> list[Big]:
+        """Return the largest keys, largest first, each once: a walk may meet a key twice."""
+        return sorted({big.name: big for big in self.biggest}.values(), reverse=True)
 
 
 def merged(families: Mapping[str, Family], least: int) -> Mapping[str, Family]:
@@ -192,53 +185,10 @@ def merged(families: Mapping[str, Family], least: int) -> Mapping[str, Family]:
 def lines(families: Mapping[str, Family], *, seen: int, keys: int, whole: bool) -> Iterator[Line]:
     """Return what each family is, the largest first.
 
-    :param seen: how many names the walk met; `keys`: how many there are; `whole`: whether it met all of them.
+    :param seen: how many keys the walk met; `keys`: how many there are; `whole`: whether it met all of them.
     """
     made = [_line(name, each, seen, max(keys, seen), whole=whole) for name, each in families.items()]
     yield from sorted(made, key=lambda line: -line.bytes.value)
-
-
-def _line(name: str, each: Family, seen: int, keys: int, *, whole: bool) -> Line:
-    count = Estimate(each.keys, 0.0) if whole else _count(each.keys, seen, keys)
-    return Line(
-        family=name,
-        keys=count,
-        bytes=_bytes(each, count),
-        forever=_forever(each, count),
-        measured=each.measured,
-        kinds=dict(each.kinds.most_common()),
-        lifetimes=dict(each.lifetimes.most_common()),
-    )
-
-
-def _count(hits: int, seen: int, keys: int) -> Estimate:
-    share = Share(hits, seen, z=Z)
-    left_out = sqrt(max(0.0, 1 - seen / keys))
-    reach = max(share.high - share.value, share.value - share.low)
-    return Estimate(keys * share.value, keys * reach * left_out)
-
-
-def _bytes(each: Family, count: Estimate) -> Estimate:
-    value = count.value * each.mean
-    if count.error == 0.0 and each.measured >= each.keys:
-        return Estimate(value, 0.0)
-    if each.measured < ENOUGH or count.error is None:
-        return Estimate(value, None)
-    left_out = max(0.0, 1 - each.measured / max(count.value, each.measured))
-    spread = Z * count.value * sqrt(each.variance / each.measured * left_out)
-    return Estimate(value, sqrt(spread**2 + (each.mean * count.error) ** 2))
-
-
-def _forever(each: Family, count: Estimate) -> Estimate:
-    share = Share(each.lifetimes[FOREVER], each.measured, z=Z)
-    value = count.value * share.value
-    if count.error == 0.0 and each.measured >= each.keys:
-        return Estimate(value, 0.0)
-    if not each.measured or count.error is None:
-        return Estimate(value, None)
-    left_out = sqrt(max(0.0, 1 - each.measured / max(count.value, each.measured)))
-    reach = max(share.high - share.value, share.value - share.low) * left_out
-    return Estimate(value, sqrt((count.value * reach) ** 2 + (share.value * count.error) ** 2))
 
 
 def together(families: Mapping[str, Family], *, seen: int, keys: int, whole: bool) -> Line:
@@ -247,3 +197,43 @@ def together(families: Mapping[str, Family], *, seen: int, keys: int, whole: boo
     for each in families.values():
         pooled.merge(each)
     return _line("all", pooled, seen, max(keys, seen), whole=whole)
+
+
+def _line(name: str, each: Family, seen: int, keys: int, *, whole: bool) -> Line:
+    count = Estimate(each.keys, 0.0) if whole else _count(each.keys, seen, keys)
+    return Line(
+        family=name,
+        keys=count,
+        bytes=Estimate(each.bytes, 0.0) if whole else _bytes(each, count),
+        forever=_forever(each, count),
+        asked=each.asked,
+        kinds=dict(each.kinds.most_common()),
+        lifetimes=dict(each.lifetimes.most_common()),
+    )
+
+
+def _count(hits: int, seen: int, keys: int) -> Estimate:
+    share = Share(hits, seen, z=Z)
+    return Estimate(keys * share.value, keys * _reach(share) * sqrt(max(0.0, 1 - seen / keys)))
+
+
+def _bytes(each: Family, count: Estimate) -> Estimate:
+    value = count.value * each.mean
+    if each.keys < ENOUGH or count.error is None:
+        return Estimate(value, None)
+    left_out = max(0.0, 1 - each.keys / max(count.value, each.keys))
+    spread = Z * sqrt(each.variance / each.keys * left_out) + LARGEST * each.largest / each.keys * left_out
+    return Estimate(value, count.value * spread + each.mean * count.error)
+
+
+def _forever(each: Family, count: Estimate) -> Estimate:
+    share = Share(each.lifetimes[FOREVER], each.asked, z=Z)
+    value = count.value * share.value
+    if not each.asked or count.error is None:
+        return Estimate(value, None)
+    left_out = sqrt(max(0.0, 1 - each.asked / max(count.value, each.asked)))
+    return Estimate(value, count.value * _reach(share) * left_out + share.value * count.error)
+
+
+def _reach(share: Share) -> float:
+    return max(share.high - share.value, share.value - share.low)

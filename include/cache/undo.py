@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -81,9 +80,8 @@ def _restored(wire: Wire, pace: Pace, copies: Sequence[Copy]) -> Counter[str]:
     """Restore one batch; a key that ran out meanwhile comes back as nothing."""
     became = Counter[str]()
     for start in range(0, len(copies), AT_ONCE):
-        began = time.monotonic()
         answers = wire.answers([_restore(copy) for copy in copies[start : start + AT_ONCE]])
-        pace.rest(time.monotonic() - began)
+        pace.rest(wire.waited_s)
         became.update(_said(answer) for answer in answers)
     return became
 

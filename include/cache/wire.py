@@ -5,6 +5,7 @@ The client library's pipelines send each command by itself while keys are watche
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import partial
 from types import TracebackType
@@ -24,12 +25,14 @@ class Wire:
 
     :param client: whose answers are bytes.
     :param setting: that names its Connection, for errors.
+    :ivar waited_s: how long the last answers took to begin.
     """
 
     def __init__(self, client: Redis, setting: str) -> None:
         self.pool: Any = client.connection_pool
         self.setting = setting
         self.connection: Any = None
+        self.waited_s = 0.0
 
     def __enter__(self) -> Wire:
         self.connection = explained(self.pool.get_connection, self.setting)
@@ -53,12 +56,19 @@ class Wire:
         """Send them at once and return the answers; a refusal of the server is an answer, too."""
         if not commands:
             return []
-        explained(lambda: self.connection.send_packed_command(self.connection.pack_commands(commands)), self.setting)
+        began = time.monotonic()
+        explained(partial(self._send, commands), self.setting)
+        self.waited_s = time.monotonic() - began
         return [explained(self._answer, self.setting) for _ in commands]
 
     def one(self, *command: Word) -> Any:
         """Send one command and return its answer."""
         return self.ask([command])[0]
+
+    def _send(self, commands: Sequence[Command]) -> None:
+        """Send, and wait for the first answer: the server answers when it has done all of them."""
+        self.connection.send_packed_command(self.connection.pack_commands(commands))
+        self.connection.can_read(timeout=self.connection.socket_timeout)
 
     def _answer(self) -> Any:
         from redis.exceptions import ResponseError

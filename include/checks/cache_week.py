@@ -91,7 +91,7 @@ def advise(family: Mapping[str, Any], whole: float, evicted: float, limits: Cach
         return
     if family["no_lifetime"][0] > 0:
         yield f"{name} holds {family['no_lifetime'][0]} keys without a lifetime: give them one"
-    long = family["lifetimes"].get(">= 1 w", 0) / max(family["measured"], 1)
+    long = family["lifetimes"].get(">= 1 w", 0) / max(family["asked"], 1)
     if evicted and long > LARGE_SHARE:
         yield f"{name}: {100 * long:.0f} % of its keys live longer than a week while keys are evicted: shorten that"
     if evicted and taken > LARGE_SHARE * whole:

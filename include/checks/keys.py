@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from include.backups.moving import size
-from include.cache.names import below, shared
-from include.cache.tally import Big, Estimate, Line, lines, merged, together
-from include.cache.walk import Walked
+from include.cache.names import OTHER, below, shared
+from include.cache.tally import CONFIDENCE, Estimate, Line, digest, lines, merged, together
+from include.cache.walk import Large, Walked
 from include.findings import Finding, Severity
 from include.settings import CacheLimits
 
@@ -55,30 +55,30 @@ def _extent(walked: Walked) -> dict[str, Any]:
 def _patterns(walked: Walked, everything: Line, found: Sequence[Line], *, subject: str, run_id: str) -> Finding:
     tally, percent = walked.tally, 100 * min(1.0, walked.tally.seen / max(walked.keys, 1))
     names = "all names" if walked.whole else f"{percent:.0f} % of the names, the next run goes on there"
-    unsure = tally.measured == 0
+    unsure = tally.seen == 0
     severity = Severity.UNKNOWN if unsure else Severity.OK if walked.whole else Severity.INFO
     said = (
         f"{walked.keys} keys take about {size(round(everything.bytes.value))} (± {_percent(everything.bytes)}): {names} seen in"
-        f" {walked.seconds:.0f} s on {subject.removeprefix('redis/')}, {tally.measured} keys measured"
+        f" {walked.seconds:.0f} s on {subject.removeprefix('redis/')}, type and lifetime of {tally.asked}"
     )
     return Finding(
         item="F-11",
         check=PATTERNS,
         subject="redis/keys",
         severity=severity,
-        summary=said if not unsure else f"no key could be measured of {walked.keys}: is it the right server?",
+        summary=said if not unsure else f"no key was seen of {walked.keys}: is it the right server?",
         evidence={
             "request": "SCAN, TYPE, PTTL, MEMORY USAGE",
             "value": round(everything.bytes.value),
             "unit": "bytes",
-            "n": tally.measured,
+            "n": tally.asked,
             "error_bytes": _rounded(everything.bytes.error),
-            "confidence": "99.9 %",
+            "confidence": CONFIDENCE,
             "seen": tally.seen,
             "keys": walked.keys,
             "seconds": round(walked.seconds, 2),
             "busy_s": round(walked.busy_s, 2),
-            "questions": 2 * tally.measured,  # which the node counts as hits
+            "questions": 2 * tally.asked,  # which the node counts as hits
             "node": subject,
             "run_id": run_id,
             "cursor": str(walked.cursor),  # of 64 bits, which JSON numbers do not hold
@@ -96,7 +96,7 @@ def _kept(line: Line) -> Mapping[str, Any]:
         "keys": [round(line.keys.value), _rounded(line.keys.error)],
         "bytes": [round(line.bytes.value), _rounded(line.bytes.error)],
         "no_lifetime": [round(line.forever.value), _rounded(line.forever.error)],
-        "measured": line.measured,
+        "asked": line.asked,
         "kinds": line.kinds,
         "lifetimes": line.lifetimes,
     }
@@ -129,7 +129,7 @@ def _forever(found: Sequence[Line], limits: CacheLimits) -> Iterator[Finding]:
             value=round(line.forever.value),
             unit="keys",
             threshold="0",
-            n=line.measured,
+            n=line.asked,
         )
 
 
@@ -146,29 +146,31 @@ def _lasting(subject: str, severity: Severity, said: str, step: str = "", **evid
 
 
 def _large(walked: Walked, limits: CacheLimits) -> Iterator[Finding]:
-    """Name the largest keys by the digest of their names. Of keys that were not measured nothing is known, and that is said."""
-    names = shared({name: each.keys for name, each in walked.tally.families.items()}, limits.named_from_keys)
-    found = walked.tally.biggest(names)
-    large = [big for big in found if _is_large(big, limits)]
-    unmeasured = walked.keys - walked.tally.measured
-    beside = f"; {unmeasured} keys were not measured, the next run measures others" if unmeasured > 0 else ""
+    """Name the largest keys by the digest of their names. Of what was not seen nothing is known, and that is said."""
+    found, tally = walked.largest, walked.tally
+    long = sum(_is_long(each, limits) and each.big.size <= limits.big_key_bytes for each in found)
+    large = tally.larger + long
+    names = shared({name: each.keys for name, each in tally.families.items()}, limits.named_from_keys)
+    told = [_as_told(each, names) for each in found]
     worst = (
-        f"the largest has {size(found[0].bytes)}, a {found[0].kind} below {found[0].family}"
-        if found
-        else "none was measured"
+        f"the largest has {size(told[0]['bytes'])}, a {told[0]['kind']} below {told[0]['family']}"
+        if told
+        else "none was seen"
     )
+    unseen = max(0, walked.keys - tally.seen)
     yield Finding(
         item="F-11",
         check="largest_keys",
         subject="redis/largest",
-        severity=Severity.WARNING if large else Severity.OK if found else Severity.UNKNOWN,
-        summary=f"{len(large)} keys are larger than {_limit(limits)}: {worst}{beside}",
+        severity=Severity.WARNING if large else Severity.OK if told else Severity.UNKNOWN,
+        summary=f"{large} keys are larger than {_limit(limits)}: {worst}"
+        + (f"; {unseen} were not seen" if unseen else ""),
         evidence={
-            "value": found[0].bytes if found else None,
+            "value": told[0]["bytes"] if told else None,
             "unit": "bytes",
             "threshold": f"<= {limits.big_key_bytes}",
-            "n": walked.tally.measured,
-            "largest": [_as_told(big) for big in found],
+            "n": tally.seen,
+            "largest": told,
         },
         next_step="split it with its owner; docs/runbooks/weekly_cache_maintenance.md says how to find its name"
         if large
@@ -180,15 +182,15 @@ def _limit(limits: CacheLimits) -> str:
     return f"{size(limits.big_key_bytes)} or {limits.big_key_elements} elements"
 
 
-def _is_large(big: Big, limits: CacheLimits) -> bool:
-    return big.bytes > limits.big_key_bytes or (big.elements or 0) > limits.big_key_elements
+def _is_long(large: Large, limits: CacheLimits) -> bool:
+    return (large.elements or 0) > limits.big_key_elements
 
 
-def _as_told(big: Big) -> Mapping[str, Any]:
+def _as_told(large: Large, names: Mapping[str, str]) -> Mapping[str, Any]:
     return {
-        "bytes": big.bytes,
-        "family": big.family,
-        "kind": big.kind,
-        "elements": big.elements,
-        "name_digest": big.digest,
+        "bytes": large.big.size,
+        "family": names.get(large.big.family, OTHER),
+        "kind": large.kind,
+        "elements": large.elements,
+        "name_digest": digest(large.big.name),
     }

@@ -121,9 +121,7 @@ class KeyPatternsOperator(CacheOperator):
             walked = walk(wire, self.limits, budget_s=budget, seed=seed, began=began)
         findings = judge_walk(walked, self.limits, node=node.name, run_id=node.run_id)
         kept = (*findings, *self._counters())
-        return Report(
-            source=self.source, checked=walked.tally.measured, findings=kept, table=table(walked, self.limits)
-        )
+        return Report(source=self.source, checked=walked.tally.seen, findings=kept, table=table(walked, self.limits))
 
     def _cursor(self, context: Context, node: Node) -> int:
         """Return where the last walk's time was up, if it was at the same process of the same node."""

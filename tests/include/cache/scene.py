@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import signal
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -90,8 +91,10 @@ def killed(deed: Callable[[], object], target: str, after: int, *, before: bool)
     if (pid := os.fork()) == 0:
         try:
             _die_at(target, after, before=before, deed=deed)
+        except BaseException:  # noqa: BLE001 - this process has nobody else who would say it
+            traceback.print_exc()
         finally:
-            os._exit(0)
+            os._exit(1)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL, f"{target} was not called {after} times"
 

@@ -278,6 +278,7 @@ def test_a_replica_is_refused(here: Scene) -> None:
 
 
 def test_another_process_than_the_approved_one_is_left_alone(here: Scene) -> None:
+    here.valkey.client().set("cache:a:1", "x")
     its = here.approved(here.removal())
     with served() as other, other.client() as admin:
         admin.set("cache:a:1", "x")

@@ -36,7 +36,7 @@ def family(name: str = "cache:report:", taken: int = 1000, forever: int = 0, lon
         "family": name,
         "bytes": [taken, 0],
         "no_lifetime": [forever, 0],
-        "measured": 100,
+        "asked": 100,
         "lifetimes": {">= 1 w": long, "< 1 h": 100 - long},
     }
 
