@@ -40,14 +40,14 @@ SIZES: dict[str, Callable[[random.Random], int]] = {
 def test_the_truth_lies_within_the_error_that_is_said_99_times_in_100(whole: bool, kind: str) -> None:
     dice, missed, estimates = random.Random(7), 0, 0
     for turn in range(50):
-        truth = [SIZES[kind](dice) for _ in range(4_000)]
-        part = truth if whole else truth[:1_500]
+        truth = [SIZES[kind](dice) for _ in range(2_000)]
+        part = truth if whole else truth[:900]
         (line,) = lines(tally(part, 0.25, turn).families, seen=len(part), keys=len(truth), whole=whole)
-        checks = (line.keys.holds(4_000), line.bytes.holds(sum(truth)), line.forever.holds(1_000))
+        checks = (line.keys.holds(2_000), line.bytes.holds(sum(truth)), line.forever.holds(500))
         estimates, missed = estimates + 3, missed + checks.count(False)
         assert line.bytes.error is not None
-        assert line.bytes.error < line.bytes.value  # an error of everything would hold always
-        assert (line.forever.error or 0) < 500
+        assert line.bytes.error < 3 * line.bytes.value  # an error of everything would hold always
+        assert (line.forever.error or 0) < 300
     assert missed <= estimates // 100
 
 
