@@ -2,9 +2,9 @@
 # Weekly cache maintenance
 
 Measures every node of the application's Redis (memory, fragmentation, evictions, persistence, its own advice, how often it had what
-was asked for since the last look) and what its keys are: bytes by prefix, type and lifetime, from a random part of them on a replica,
-within a budget of time. Changes nothing: expired keys are Redis's own work, and cache keys are removed by `cache_removal` alone, after
-an approval.
+was asked for since the last look) and what its keys are, by prefix, type, lifetime and bytes: on a replica where there is one, slowly,
+and within a budget of time. Changes nothing: expired keys are Redis's own work, and cache keys are removed by `cache_removal` alone,
+after an approval.
 
 **If it is red** a node could not be looked at, or something is critical; the report names it with the next step. Safe to run again at
 any time. `docs/runbooks/weekly_cache_maintenance.md` has each finding.

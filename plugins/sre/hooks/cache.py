@@ -27,13 +27,15 @@ def look(deadline_s: float) -> Nodes:
 
 
 def connect(deadline_s: float) -> Connect:
-    """Return what makes a client of one node, as who measures."""
+    """Return what makes a client of one node, as who measures; the Connection is asked for once, and not by each thread."""
+    from redis import ConnectionPool, Redis
+
+    pool = redis_hook.client(settings.load().connections.cache_reader, deadline_s).connection_pool
 
     def made(place: Place) -> Redis:
-        client = redis_hook.client(settings.load().connections.cache_reader, deadline_s)
         host, port = place
-        client.connection_pool.connection_kwargs.update(host=host, port=port)
-        return client
+        how = {**pool.connection_kwargs, "host": host, "port": port}
+        return Redis.from_pool(ConnectionPool(connection_class=pool.connection_class, **how))  # which closes it, too
 
     return made
 

@@ -13,6 +13,7 @@ from include import settings
 from include.errors import ConfigurationError, RunbookError
 from include.findings import Finding, Report, Severity
 from include.ops import gate
+from include.ops.leases import HeldBackError
 from include.settings import CacheLimits
 from sre import runs
 from sre.operators.backup import BackupOperator
@@ -263,6 +264,14 @@ class RemoveKeysOperator(RemovalOperator):
         holder = f"{ti.dag_id}.{ti.task_id} ({ti.run_id})"
         became = removal.act(its, operations(), cache.keeper(), holder=holder, wait_s=self.limits.lease_wait_s)
         return Report(source=self.source, checked=1, findings=tuple(self._findings(became, its.request.op_id)))
+
+    def on_kill(self) -> None:
+        """Stand still when somebody marks or clears the task: what is done stays, and a later try goes on."""
+        if self.at_work:
+            raise HeldBackError(
+                "the removal was ended from outside and stands still; clear the task to go on, or take it back with"
+                " `python -m include.cache undo`"
+            )
 
     def _said(self, check: str, words: str) -> Report:
         found = self.found("R-02", check, words, Severity.INFO)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from include.errors import ConfigurationError, PermanentError, RefusedError
 from include.plans.cache_removal import Counted, Request, Which, most, plan
@@ -80,3 +81,23 @@ def test_people_read_what_goes_what_stays_and_how_it_comes_back() -> None:
     assert text.startswith("cache removal of cache:report: on redis redis-0:6379\n")
     assert "Would be removed: 500 keys, about 50 kB; 20 others below cache:report: stay" in text
     assert "python -m include.cache undo 1 brings the keys back" in text
+
+
+@pytest.mark.parametrize("prefix", ["queue:", "queue:workflows:", "session:", "lock:", "recovery:x:"])
+def test_settings_that_reach_into_work_sessions_or_locks_are_refused_at_the_start(prefix: str) -> None:
+    with pytest.raises(
+        ValidationError, match=f"{prefix} reaches into .*, which is never removed; take it out of cache.pref"
+    ):
+        CacheLimits(prefixes=("cache:", prefix))
+
+
+@pytest.mark.parametrize("prefixes", [(), ("*",), ("c:",), ("cache",), ("",)])
+def test_settings_without_a_prefix_of_a_cache_are_refused(prefixes: tuple[str, ...]) -> None:
+    with pytest.raises(ValidationError):
+        CacheLimits(prefixes=prefixes)
+
+
+@pytest.mark.parametrize("budget", [0, -1, 1801, 1.5, "ten"])
+def test_a_budget_that_is_none_is_refused_at_the_start(budget: Any) -> None:
+    with pytest.raises(ValidationError):
+        CacheLimits(budget_s=budget)
