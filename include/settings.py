@@ -83,6 +83,7 @@ class Connections(Limits):
     recovery_redis: str = "orchestrator_redis_recovery"  # sets queue items and sessions aside, unlinks caches
     recovery_postgres: str = "orchestrator_postgres_recovery"  # makes and renames databases, while its window is open
     recovery_window: str = "orchestrator_postgres_window"  # opens and shuts that window, and nothing else
+    maintenance: str = "orchestrator_postgres_maintenance"  # vacuums, analyzes and rebuilds; reads no row
     failover_postgres: str = "staging_postgres_failover"  # the staging pair: writes into a table of its own
     failover_patroni: str = "staging_patroni"  # may order a switchover there
     production_failover_postgres: str = (
@@ -333,6 +334,69 @@ class RetentionLimits(Limits):
     clocks_max_apart_s: Annotated[int, Field(strict=True, ge=1, le=60)] = 60  # a minute: NTP keeps them within a second
 
 
+class MaintenanceLimits(Limits):
+    """Of `weekly_database_maintenance`: what needs it, and what ends it."""
+
+    window_s: Seconds = 10_800  # three hours from 02:00: what has not begun by then waits for the next week
+    backup_wait_s: Annotated[float, Field(ge=0, le=21_600)] = (
+        7200  # of the night: a backup is proved by 03:30, or pages
+    )
+    dead_percent: Percent = 10  # of the rows; autovacuum itself begins at 20
+    dead_min: Annotated[int, Field(ge=0)] = 1000  # dead or changed rows; fewer cost nobody anything
+    changed_percent: Percent = 10  # as autovacuum's own: the planner's guesses are off by that much
+    statistics_days: Annotated[int, Field(ge=1, le=365)] = 7  # the item's own
+    freeze_age: Annotated[int, Field(ge=1_000_000, le=2_000_000_000)] = (
+        150_000_000  # below autovacuum's 200 million, whose freeze cannot be cancelled and comes at any hour
+    )
+    xid_age_critical: Annotated[int, Field(ge=1_000_000, le=2_000_000_000)] = (
+        1_000_000_000  # the item's own: half of what makes the server refuse to write
+    )
+    index_bloat_percent: Percent = 30  # the item's own; a B-tree that is written at random settles near 30
+    index_min_bytes: Annotated[int, Field(ge=0)] = 100 * 1024**2  # the item's own: smaller ones stay in memory anyway
+    index_max_bytes: Annotated[int, Field(ge=0)] = 20 * 1024**3  # a rebuild of more is a person's decision
+    measured_max_bytes: Annotated[int, Field(ge=0)] = 20 * 1024**3  # measuring an index reads all of it
+    table_bloat_warning_percent: Percent = 40  # the item's own
+    table_min_bytes: Annotated[int, Field(ge=0)] = 1024**3  # the item's own: bloat of less is not worth a line
+    transaction_max_s: Seconds = 600  # the item's own: a rebuild waits for every older transaction
+    replica_lag_max_s: Seconds = 30  # the item's own
+    disk_factor: Annotated[float, Field(ge=1, le=10)] = 2  # of the index: its copy, and the sort before it
+    lock_timeout_s: Annotated[float, Field(gt=0, le=30)] = 3  # the item's own: longer, and another week is better
+    rebuild_wait_s: Annotated[float, Field(gt=0, le=600)] = (
+        30  # for older transactions, beside which a rebuild waits without a lock in anybody's way
+    )
+    statement_timeout_s: Seconds = 7200  # of one vacuum or rebuild
+    measure_timeout_s: Seconds = 600  # of one measurement
+    vacuum_cost_delay_ms: Annotated[float, Field(ge=0, le=100)] = 2  # as autovacuum's: it yields to the application
+    progress_s: Annotated[float, Field(gt=0, le=60)] = 10  # between two lines of the log, and two looks at the replicas
+    top: Annotated[int, Field(ge=1, le=100)] = 20  # the item's own: tables and indexes named by bloat
+
+
+class OptimisationLimits(Limits):
+    """Of the database's half of `weekly_performance_optimization`."""
+
+    own_roles: tuple[str, ...] = (  # whose statements are not the application's
+        "postgres",
+        "ops_health",
+        "ops_backup",
+        "ops_maint",
+        "ops_cleanup",
+        "ops_restore",
+        "ops_window",
+    )
+    replicas: tuple[str, ...] = ()  # Connections of the streaming replicas, each with its own counters
+    top: Annotated[int, Field(ge=1, le=100)] = 10  # the runbook's own
+    share_warning_percent: Percent = 30  # the item's own: of the time of all, by one statement
+    slower_factor: Annotated[float, Field(gt=1, le=100)] = 2  # the item's own
+    calls_min: Annotated[int, Field(ge=1)] = 20  # of fewer a mean says nothing
+    total_min_ms: Annotated[float, Field(ge=0)] = 1000  # a second in a week is nobody's problem
+    statistics_min_days: Annotated[int, Field(ge=7, le=365)] = 30  # the item's own: a month's end among them
+    index_min_bytes: Annotated[int, Field(ge=0)] = 1024**2  # smaller ones cost nothing to keep
+    foreign_key_min_rows: Annotated[int, Field(ge=0)] = 1000  # fewer rows are read as fast as an index
+    remembered_days: Annotated[int, Field(ge=8, le=60)] = (
+        15  # back to the last snapshot: a week that was skipped included
+    )
+
+
 class DisasterLimits(Limits):
     """Of `monthly_disaster_recovery_test`; its targets are `backup.rto_target_s` and `backup.rpo_target_s`."""
 
@@ -508,6 +572,8 @@ class Settings(BaseSettings):
     business: BusinessLimits = BusinessLimits()
     backup: BackupLimits = BackupLimits()
     retention: RetentionLimits = RetentionLimits()
+    maintenance: MaintenanceLimits = MaintenanceLimits()
+    optimisation: OptimisationLimits = OptimisationLimits()
     disaster: DisasterLimits = DisasterLimits()
     recovery: RecoveryLimits = RecoveryLimits()
     restore: RestoreLimits = RestoreLimits()

@@ -69,6 +69,7 @@ def _operations(site: Site) -> dict[str, dict[str, Any]]:
         IDS.cache_remover: _redis(site, "ops_cache_remover"),
         IDS.recovery_postgres: _postgres(site, "ops_restore", "postgres", "postgres"),
         IDS.recovery_window: _postgres(site, "ops_window", "postgres", "postgres"),
+        IDS.maintenance: _postgres(site, "ops_maint", "orchestrator", "postgres"),
         IDS.gateway: {"conn_type": "http", "host": site.url("gateway"), "password": site.secret("bypass-token")},
     }
 

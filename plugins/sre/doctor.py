@@ -12,10 +12,11 @@ from include.backups import rights as backup_rights
 from include.cache import rights as cache_rights
 from include.errors import ConfigurationError, RunbookError
 from include.findings import Blind
+from include.maintenance import rights as maintenance_rights
 from include.probes import rights
 from include.recovery import rights as recovery_rights
 from include.settings import Settings
-from sre.hooks import backups, cache, disaster, operations, recovery
+from sre.hooks import backups, cache, disaster, maintenance, operations, recovery
 from sre.hooks.connection import connection
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def of_recovery(chosen: Settings) -> Mapping[str, Question]:
         ids.recovery_postgres: lambda: recovery_rights.of_restorer(recovery.restorer(), recovery.keeper()),
         ids.recovery_kubernetes: lambda: recovery_rights.of_cluster(recovery.cluster(), chosen.namespace, limits),
         ids.recovery_redis: lambda: recovery_rights.of_leftovers(recovery.redis(), limits),
+        ids.maintenance: lambda: maintenance_rights.of_maintenance(maintenance.login(), chosen.backup),
         ids.gateway: lambda: recovery_rights.of_gateway(recovery.gateway()),
     }
 

@@ -391,6 +391,7 @@ def _fill_orchestrator(site: Site) -> None:
     top_up(site)
     with connect(site) as connection:
         _run(connection, "orchestrator_grants.sql")
+        _run(connection, "orchestrator_maintenance.sql")
         _run(connection, "orchestrator_template.sql")
 
 

@@ -87,6 +87,18 @@ POSTGRES: list[tuple[str, str, str, str]] = [
     ("ops_maint", "orchestrator", "select count(*) from users", DENIED),
     ("ops_maint", "orchestrator", "drop index events_ts_idx", DENIED),
     ("ops_maint", "orchestrator", "truncate execution_logs", DENIED),
+    ("ops_maint", "orchestrator", "select avg_leaf_density from pgstatindex('users_pkey')", ALLOWED),
+    ("ops_maint", "orchestrator", "select approx_free_percent from pgstattuple_approx('users')", ALLOWED),
+    (
+        "ops_maint",
+        "orchestrator",
+        "select ops_maintenance.drop_leftover('users_pkey'::regclass)",
+        ALLOWED,
+    ),  # and says no
+    ("ops_maint", "orchestrator", "create table ops_maintenance.mine (n integer)", DENIED),
+    ("ops_maint", "orchestrator", "alter table users add column more text", DENIED),
+    ("ops_health", "orchestrator", "select ops_maintenance.drop_leftover('users_pkey'::regclass)", DENIED),
+    ("orchestrator_app", "orchestrator", "select ops_maintenance.drop_leftover('users_pkey'::regclass)", DENIED),
     ("ops_cleanup", "orchestrator", "select 1", ALLOWED),
     ("ops_cleanup", "orchestrator", "delete from public.execution_logs", DENIED),
     ("ops_cleanup", "orchestrator", "select * from public.audit_logs limit 1", DENIED),

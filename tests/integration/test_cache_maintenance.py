@@ -26,6 +26,7 @@ from sandbox.site import PROJECT, Site
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 WEEKLY, REMOVAL = "weekly_cache_maintenance", "cache_removal"
+OPTIMIZATION = "weekly_performance_optimization"
 WHY = "nobody has read these for a month"
 SETTLED_S = 3  # an answer within a moment of the question fails the task: Airflow's own race
 ODD = {f"cache:odd:{number} \"'\n{number}": f"value {number}" for number in range(60)}
@@ -51,8 +52,8 @@ def rows(site: Site, run_id: str, item: str, check: str) -> list[Row]:
 @pytest.fixture(scope="module")
 def airflow(airflow_site: Site) -> Airflow:
     airflow = Airflow(airflow_site)
-    airflow.wait_for_dags({WEEKLY, REMOVAL})
-    for dag_id in (WEEKLY, REMOVAL):
+    airflow.wait_for_dags({WEEKLY, REMOVAL, OPTIMIZATION})
+    for dag_id in (WEEKLY, REMOVAL, OPTIMIZATION):
         airflow.unpause(dag_id)
     return airflow
 
@@ -137,6 +138,19 @@ def test_f_11_keys_are_known_by_prefix_type_lifetime_and_bytes(
     truth = sum(int(str(odd.memory_usage(key, samples=5))) for key in ODD)
     assert families["cache:odd:"]["bytes"] == [truth, 0]
     assert patterns.detail["keys"] == pytest.approx(int(str(odd.dbsize())), rel=0.2)
+
+
+def test_w_09_the_weeks_ratio_and_the_prefixes_that_would_gain_are_told(
+    airflow: Airflow, weeks: tuple[str, str]
+) -> None:
+    run_id = airflow.trigger(OPTIMIZATION)
+    airflow.wait_for_run(OPTIMIZATION, run_id)
+    assert airflow.tasks(OPTIMIZATION, run_id)["check_cache"]["state"] == "success"
+    (prefixes,) = rows(airflow.site, run_id, "W-09", "prefixes")
+    assert prefixes.verdict == "WARNING"
+    assert f"cache:odd: holds {len(ODD)} keys without a lifetime: give them one" in prefixes.detail["advice"]
+    (ratio,) = rows(airflow.site, run_id, "W-09", "hit_ratio")
+    assert "since the last look" in ratio.summary
 
 
 def test_no_name_of_a_key_is_in_evidence_slack_or_log(airflow: Airflow, weeks: tuple[str, str]) -> None:

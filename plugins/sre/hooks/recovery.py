@@ -46,11 +46,12 @@ def access() -> Access:
         cluster=cluster(),
         redis=redis,
         gateway=gateway,
-        free_bytes=_free_bytes,
+        free_bytes=free_bytes,
     )
 
 
-def _free_bytes() -> int | None:
+def free_bytes() -> int | None:
+    """Return what is free on the disk of the database's server; None if nobody can see it."""
     chosen = settings.load()
     hook = HttpClientHook(chosen.connections.prometheus, timeout_s=PROMETHEUS_ANSWERS_WITHIN_S)
     with hook.get_conn() as client:

@@ -15,9 +15,12 @@ from sre.operators.backup import BackupOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from include.ops.standing import Standing
     from include.recovery.reap import Kept
 
 PAGE = "docs/runbooks/hourly_operations_reaper.md"
+ONLY_GOES_ON = ("weekly_database_maintenance.",)
+"""How the holder of an operation is called that nothing has to take back."""
 
 
 class ReaperOperator(BackupOperator):
@@ -59,7 +62,7 @@ class ReapOperationsOperator(ReaperOperator):
                 subject=f"operation/{each.op_id}",
                 severity=Severity.CRITICAL,
                 summary=str(each),
-                next_step=f"clear its task to go on, or python -m include.recovery rollback {each.op_id}; {PAGE}",
+                next_step=f"{_way_out(each)}; {PAGE}",
             )
         if stopped:
             summary = f"nothing that changes production runs, by order: {stopped}"
@@ -96,3 +99,9 @@ class ReapRecoveriesOperator(ReaperOperator):
             yield self.found("X-02", "window", said, Severity.WARNING)
         told = "; ".join(map(str, old)) or "no recovery keeps a database"
         yield self.found("X-02", self.failed, told, n=len(old), dropped=dropped)
+
+
+def _way_out(each: Standing) -> str:
+    if each.by.startswith(ONLY_GOES_ON):
+        return "clear its task: it sweeps what it left and goes on, or ends"
+    return f"clear its task to go on, or python -m include.recovery rollback {each.op_id}"
