@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from include.checks.redis import SAVES
 from include.checks.scale import Share, level, span
 from include.findings import Finding, Severity
 from include.probes.cache import Node
@@ -16,7 +17,6 @@ from include.settings import CacheLimits
 COUNTERS = "counters"
 """Check whose evidence holds the counters of a node, for the next look."""
 RATIO = "hit_ratio"
-SAVES = ("rdb_last_bgsave_status", "aof_last_write_status", "aof_last_bgrewrite_status")
 MIB = 1024**2
 
 
