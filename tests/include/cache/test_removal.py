@@ -167,7 +167,7 @@ def test_a_killed_removal_goes_on_and_every_key_that_is_gone_comes_back(here: Sc
         with here.valkey.client() as admin:
             admin.flushall()
         filled(here.valkey, 150, dice.randrange(1 << 30))
-        before, its = here.contents(), here.approved(here.removal())
+        before, its = here.contents(), here.approved(here.removal(removal_batch_keys=5))
         target, at = POINTS[case % len(POINTS)]
         killed(lambda its=its: here.act(its), target, dice.randrange(1, 4), before=at)  # type: ignore[misc]
         gone = before.keys() - here.contents().keys()
