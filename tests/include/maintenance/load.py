@@ -22,42 +22,48 @@ STATEMENTS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
 class Load:
-    """Who sends it, over how many rows, and how many statements a second; 0 means as many as there can be.
+    """A process of its own that sends; forked before anything else runs beside it.
 
-    :param address: with a password in it, so it is handed over by a fork and not by argv.
+    :param address: with a password in it, so it is handed over by the fork and not by argv.
+    :param rows: of the table.
     """
 
-    address: str
-    rows: int
-    rate: float = 0.0
+    def __init__(self, address: str, rows: int) -> None:
+        self.address, self.rows = address, rows
+        self._ours, theirs = get_context("fork").Pipe()
+        self._process = get_context("fork").Process(target=self._serve, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()
 
-    def offered(self, seconds: float, seed: int) -> Offered:
-        """Send for so long, from a process of its own; return how long each took from its time on."""
-        reader, writer = get_context("fork").Pipe(duplex=False)
-        process = get_context("fork").Process(target=self._send, args=(seconds, seed, writer))
-        process.start()
-        writer.close()
-        waits, errors = reader.recv()
-        process.join()
+    def offered(self, rate: float, seconds: float, seed: int) -> Offered:
+        """Send so many a second, 0 means as many as there can be; return how long each took from its time on."""
+        self._ours.send((rate, seconds, seed))
+        assert self._ours.poll(seconds + 30), "the load does not answer"
+        waits, errors = self._ours.recv()
         return Offered(waits_s=waits, errors=errors, seconds=seconds)
 
-    def _send(self, seconds: float, seed: int, writer: Any) -> None:
-        places = count()
-        begins = time.monotonic() + 0.3  # when every client is connected
-        with ThreadPoolExecutor(CLIENTS) as pool:
-            sent = [pool.submit(self._client, seed + each, places, begins, seconds) for each in range(CLIENTS)]
-            answers = [each.result() for each in sent]
-        writer.send(
-            ([wait for waits, _ in answers for wait in waits], [error for _, errors in answers for error in errors])
-        )
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.join()
+
+    def _serve(self, orders: Any) -> None:
+        while True:
+            self._rate, seconds, seed = orders.recv()
+            places, begins = count(), time.monotonic() + 0.3  # when every client is connected
+            with ThreadPoolExecutor(CLIENTS) as pool:
+                sent = [pool.submit(self._client, seed + each, places, begins, seconds) for each in range(CLIENTS)]
+                answers = [each.result() for each in sent]
+            orders.send(
+                ([wait for waits, _ in answers for wait in waits], [error for _, errors in answers for error in errors])
+            )
 
     def _client(self, seed: int, places: count[int], begins: float, seconds: float) -> tuple[list[float], list[str]]:
         random, waits, errors = Random(seed), list[float](), list[str]()
         with psycopg.connect(self.address, autocommit=True) as session:
             while True:
-                due = begins + next(places) / self.rate if self.rate else max(time.monotonic(), begins)
+                due = begins + next(places) / self._rate if self._rate else max(time.monotonic(), begins)
                 if due > begins + seconds:
                     return waits, errors
                 time.sleep(max(due - time.monotonic(), 0))

@@ -28,7 +28,7 @@ NOTICED = 1.25
 
 
 @pytest.fixture
-def load(here: Scene) -> Load:
+def load(here: Scene) -> Iterator[Load]:
     here.sql(
         "create table big (id bigint primary key, tag text not null)",
         f"insert into big select i, md5(i::text) from generate_series(0, {ROWS}) as i",
@@ -38,7 +38,9 @@ def load(here: Scene) -> Load:
         "grant usage on schema public to orchestrator_app",
         "grant select, insert, update on big to orchestrator_app",
     )
-    return Load(address=dsn(here.site, "orchestrator_app", here.database), rows=ROWS)
+    made = Load(dsn(here.site, "orchestrator_app", here.database), ROWS)
+    yield made
+    made.close()
 
 
 def steps(here: Scene) -> list[Step]:
@@ -83,23 +85,23 @@ def maintained(here: Scene, done: list[str]) -> Iterator[None]:
 @pytest.mark.proof
 def test_bug_44_the_application_does_not_notice_the_maintenance(here: Scene, load: Load, proof: Proof) -> None:
     pairs, seconds = proof.n(small=1, full=12), 6.0 if proof.full else 1.5
-    free = load.offered(seconds / 2, proof.seed)
+    free = load.offered(0, seconds / 2, proof.seed)
     capacity = len(free.waits_s) / free.seconds
-    load = Load(address=load.address, rows=load.rows, rate=min(SHARE_OF_CAPACITY * capacity, RATE_MAX))
-    quiet, busy, done = [load.offered(seconds, proof.seed + 1)], [], list[str]()
+    rate = min(SHARE_OF_CAPACITY * capacity, RATE_MAX)
+    quiet, busy, done = [load.offered(rate, seconds, proof.seed + 1)], [], list[str]()
     for number in range(pairs):
         with maintained(here, done):
-            busy.append(load.offered(seconds, proof.seed + 2 * number))
-        quiet.append(load.offered(seconds, proof.seed + 2 * number + 1))
+            busy.append(load.offered(rate, seconds, proof.seed + 2 * number))
+        quiet.append(load.offered(rate, seconds, proof.seed + 2 * number + 1))
     told = figures(quiet, busy)
-    print(f"{load.rate:.0f} of {capacity:.0f} statements/s, {len(done)} steps: {told}")  # noqa: T201 - shown with -s
+    print(f"{rate:.0f} of {capacity:.0f} statements/s, {len(done)} steps: {told}")  # noqa: T201 - shown with -s
     assert [each for offered in (*quiet, *busy) for each in offered.errors] == []
     assert len(done) >= pairs
     assert told["longest_wait_s"] <= here.limits.lock_timeout_s
     assert here.invalid == []
     if proof.full:
         what = "p99 of the application's statements beside the maintenance / quiet p99 ≤ 1.25, longest wait ≤ lock time-out"
-        proof.held(what, n=1, held=told["p99_over_quiet"] <= NOTICED, **told, rate=round(load.rate), steps=len(done))
+        proof.held(what, n=1, held=told["p99_over_quiet"] <= NOTICED, **told, rate=round(rate), steps=len(done))
 
 
 def figures(quiet: list[Offered], busy: list[Offered]) -> dict[str, float]:

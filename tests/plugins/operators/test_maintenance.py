@@ -12,8 +12,10 @@ from airflow.sdk.exceptions import AirflowSkipException
 from include import settings
 from include.errors import ConfigurationError, RefusedError, TransientError
 from include.findings import Report, Severity
+from include.ops.standing import Standing
 from sre.operators import maintenance
 from sre.operators.maintenance import AwaitBackupOperator, MaintainDatabaseOperator, wanted_since
+from sre.operators.reaper import _way_out
 from tests.plugins.fakes import FakeEvidence, FakeRun, context
 
 BACKUP = settings.BackupLimits()
@@ -122,3 +124,18 @@ def test_a_bucket_that_does_not_answer_is_asked_again(monkeypatch: pytest.Monkey
 def test_limits_that_make_no_sense_are_refused(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=name):
         settings.MaintenanceLimits(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("by", "says"),
+    [
+        (
+            "weekly_database_maintenance.maintain_database (scheduled__1)",
+            "clear its task: it sweeps what it left and goes on, or ends",
+        ),
+        ("database_recovery.recover (manual__1)", "clear its task to go on, or python -m include.recovery rollback op"),
+    ],
+)
+def test_what_stands_still_names_a_way_out_that_exists(by: str, says: str) -> None:
+    stands = Standing(op_id="op", by=by, step="reindex x", ended=False, since=SUNDAY, going_back=False)
+    assert _way_out(stands) == says
