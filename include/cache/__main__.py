@@ -53,7 +53,9 @@ def _its(connections: Connections, chosen: Settings) -> Undo:
     key = str(connections[ids.backup_key].get("password", ""))
     return Undo(
         redis=lambda: by_file.redis(connections, ids.cache_remover),
-        opener=Opener(by_file.store(connections, chosen), key, f"{ids.backup_key} in {connections.path}"),
+        opener=Opener(
+            by_file.store(connections, chosen, ids.backup_verifier), key, f"{ids.backup_key} in {connections.path}"
+        ),
         chosen=chosen,
     )
 

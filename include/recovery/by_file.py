@@ -82,7 +82,7 @@ def access(connections: Connections, chosen: Settings) -> Access:
     ids = chosen.connections
     return Access(
         restorer=Restorer(
-            store=store(connections, chosen),
+            store=store(connections, chosen, ids.backup_verifier),
             login=Login(connections.postgres(ids.recovery_postgres), "connections.recovery_postgres"),
             reader=Login(connections.postgres(ids.backup_source), "connections.backup_source"),
             key=str(connections[ids.backup_key].get("password", "")),
@@ -106,12 +106,11 @@ def _free_bytes(connections: Connections, chosen: Settings) -> int | None:
         return preflight.free_bytes(Prometheus(client), chosen.restore.free_bytes_query, datetime.now(UTC))
 
 
-def store(connections: Connections, chosen: Settings) -> Store:
-    """Return the bucket as its verifier."""
+def store(connections: Connections, chosen: Settings, conn_id: str) -> Store:
+    """Return the bucket as the user of a Connection."""
     import boto3
     from botocore.config import Config
 
-    conn_id = chosen.connections.backup_verifier
     to, extra = connections[conn_id], connections.further(conn_id)
     client = boto3.client(
         "s3",
