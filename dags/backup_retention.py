@@ -1,9 +1,9 @@
 """
 # Backup retention
 
-Lets old backups of the database go at 05:00 UTC, one a day as a rule: older than 30 days, a week after they were marked for everybody
-to see, and only while enough newer proved ones stay. Age alone is never a reason. A run by hand only shows what would happen, unless
-`dry_run` is `no`.
+Lets old backups of the database and of the configuration go at 05:00 UTC, one of each a day as a rule: older than 30 days, a week
+after they were marked for everybody to see, and only while enough newer proved ones stay. Age alone is never a reason. The two kinds
+are decided apart, by the same rule. A run by hand only shows what would happen, unless `dry_run` is `no`.
 
 **If it is red** a step could not look or act; whatever it could not do is still there, and nothing else depends on it. The report
 says what to mend; the next day's run takes it up, or trigger it by hand with `dry_run` = `no`. Safe to re-run at any time: every step
@@ -37,7 +37,7 @@ settings = load()
 with DAG(
     dag_id="backup_retention",
     doc_md=__doc__,
-    schedule=slots("0 5 * * *", "UTC"),  # 05:00 UTC, when the 02:00 backup is proved: items B-06
+    schedule=slots("0 5 * * *", "UTC"),  # 05:00 UTC, when both backups are proved: items B-06, B-15+
     catchup=False,
     max_active_runs=1,
     allowed_run_types=NOT_FOR_THE_PAST,
@@ -59,6 +59,15 @@ with DAG(
         trigger_rule=TriggerRule.NONE_FAILED,  # marking is skipped when nothing may happen; this step says why, too
         **WRITING_DEFAULTS,
     )
+    of_configuration = {"limits": settings.backup, "retention": settings.retention, "kind": "configuration"}
+    plan_configuration = PlanRetentionOperator(task_id="plan_configuration", **of_configuration)
+    mark_configuration = MarkBackupsOperator(task_id="mark_configuration", **of_configuration)
+    delete_configuration = DeleteMarkedOperator(
+        task_id="delete_configuration",
+        trigger_rule=TriggerRule.NONE_FAILED,
+        **of_configuration,
+        **WRITING_DEFAULTS,
+    )
     sweep_leftovers = SweepLeftoversOperator(
         task_id="sweep_leftovers",
         limits=settings.backup,
@@ -68,8 +77,20 @@ with DAG(
     publish_report = PublishReportOperator(
         task_id="publish_report",
         item="B-06",
-        reports={step.task_id: step.output for step in (plan_retention, mark_backups, delete_marked, sweep_leftovers)},
+        reports={
+            step.task_id: step.output
+            for step in (
+                plan_retention,
+                mark_backups,
+                delete_marked,
+                plan_configuration,
+                mark_configuration,
+                delete_configuration,
+                sweep_leftovers,
+            )
+        },
         late_s=guard_slot.output,
     )
 
     chain(guard_slot, plan_retention, mark_backups, delete_marked, sweep_leftovers, publish_report)
+    chain(guard_slot, plan_configuration, mark_configuration, delete_configuration, sweep_leftovers)

@@ -19,7 +19,7 @@ from airflow.sdk import DAG, Param, TriggerRule, chain
 from include.settings import load
 from sre.defaults import RUNBOOK_DEFAULTS
 from sre.operators.backup import SweepBackupsOperator
-from sre.operators.reaper import ReapOperationsOperator, ReapRecoveriesOperator
+from sre.operators.reaper import ReapOperationsOperator, ReapRecoveriesOperator, ReapWindowOperator
 from sre.operators.reporting import PublishReportOperator
 from sre.operators.schedule import GuardSlotOperator
 from sre.runs import DRY_RUN
@@ -43,14 +43,17 @@ with DAG(
     reap_recoveries = ReapRecoveriesOperator(
         task_id="reap_recoveries", limits=settings.backup, trigger_rule=TriggerRule.ALL_DONE
     )
+    reap_window = ReapWindowOperator(task_id="reap_window", limits=settings.backup, trigger_rule=TriggerRule.ALL_DONE)
     sweep_leftovers = SweepBackupsOperator(
         task_id="sweep_leftovers", limits=settings.backup, trigger_rule=TriggerRule.ALL_DONE
     )
     publish_report = PublishReportOperator(
         task_id="publish_report",
         item="X-05",
-        reports={step.task_id: step.output for step in (reap_operations, reap_recoveries, sweep_leftovers)},
+        reports={
+            step.task_id: step.output for step in (reap_operations, reap_recoveries, reap_window, sweep_leftovers)
+        },
         late_s=guard_slot.output,
     )
 
-    chain(guard_slot, reap_operations, reap_recoveries, sweep_leftovers, publish_report)
+    chain(guard_slot, reap_operations, reap_recoveries, reap_window, sweep_leftovers, publish_report)

@@ -2,8 +2,9 @@
 # Monthly disaster-recovery test
 
 Acts on the first Monday as if nothing were left but the bucket, one key and an empty server: restores the newest good backup and an
-older one with the key and the credentials of disaster recovery alone, compares every table, and holds the time that it took and the
-data that would be lost against the targets. Then switches the staging database and Redis over and back, and drains a staging node.
+older one with the key and the credentials of disaster recovery alone, compares every table, makes and compares the newest
+configuration in an empty namespace, and holds the time that it took and the data that would be lost against the targets.
+Then switches the staging database and Redis over and back, and drains a staging node.
 Writes a report to sign, as Markdown and PDF. Changes nothing in production.
 
 **If it is red** the report says what was in the way: a piece that was missing, a damaged backup, a target that was not met, or a step
@@ -23,6 +24,7 @@ from include.settings import load
 from sre.defaults import RUNBOOK_DEFAULTS
 from sre.operators.disaster import (
     JudgeRecoveryOperator,
+    RestoreConfigurationOperator,
     RestoreNewestOperator,
     RestoreOlderOperator,
     WriteReportOperator,
@@ -61,6 +63,12 @@ with DAG(
         newest=restore_newest.output,
         execution_timeout=timedelta(hours=6),
     )
+    restore_configuration = RestoreConfigurationOperator(
+        task_id="restore_configuration",
+        limits=settings.backup,
+        trigger_rule=TriggerRule.ALL_DONE,  # it needs nothing of the database
+        execution_timeout=timedelta(minutes=30),
+    )
     judge_recovery = JudgeRecoveryOperator(
         task_id="judge_recovery",
         limits=settings.backup,
@@ -86,7 +94,7 @@ with DAG(
         trigger_rule=TriggerRule.ALL_DONE,
         execution_timeout=timedelta(minutes=20),
     )
-    restores = (restore_newest, restore_older, judge_recovery)
+    restores = (restore_newest, restore_older, restore_configuration, judge_recovery)
     failovers = (exercise_postgres_failover, exercise_redis_failover, exercise_node_drain)
     steps = (*restores, *failovers)
 

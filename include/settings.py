@@ -78,12 +78,29 @@ class Connections(Limits):
     dr_store: str = "orchestrator_s3_disaster_recovery"  # lists and reads backups; marks, locks and deletes none
     dr_key: str = "orchestrator_disaster_recovery_key"  # the age private key that no other worker has
     dr_target: str = "ops_postgres_disaster_recovery"  # of an empty server; its role makes databases and roles
+    configuration_kubernetes: str = (
+        "orchestrator_kubernetes_configuration"  # reads every kind, Secrets too; writes none
+    )
+    configuration_scratch: str = (
+        "orchestrator_kubernetes_scratch"  # tries what was backed up, in the scratch namespace alone
+    )
+    configuration_key: str = "orchestrator_configuration_key"  # the age private key of the Secrets in those backups
+    configuration_fingerprints: str = (
+        "orchestrator_configuration_fingerprints"  # key of the fingerprints of secret values
+    )
+    dr_kubernetes: str = "orchestrator_kubernetes_disaster_recovery"  # makes and removes, in an empty namespace alone
     report_writer: str = "orchestrator_s3_report_writer"  # may put below reports/, and nothing else
     recovery_kubernetes: str = "orchestrator_kubernetes_recovery"  # scales and pauses the named writers, reads the rest
     recovery_redis: str = "orchestrator_redis_recovery"  # sets queue items and sessions aside, unlinks caches
     recovery_postgres: str = "orchestrator_postgres_recovery"  # makes and renames databases, while its window is open
     recovery_window: str = "orchestrator_postgres_window"  # opens and shuts that window, and nothing else
     maintenance: str = "orchestrator_postgres_maintenance"  # vacuums, analyzes and rebuilds; reads no row
+    recovery_configuration: str = (
+        "orchestrator_kubernetes_recovery_config"  # applies what a bundle holds, deletes nothing
+    )
+    recovery_configuration_window: str = (
+        "orchestrator_kubernetes_recovery_window"  # lets that one write, and nothing else
+    )
     failover_postgres: str = "staging_postgres_failover"  # the staging pair: writes into a table of its own
     failover_patroni: str = "staging_patroni"  # may order a switchover there
     production_failover_postgres: str = (
@@ -304,12 +321,43 @@ class BackupLimits(Limits):
     older_attempts: Annotated[int, Field(ge=1, le=30)] = (
         3  # old backups that may differ in a row: behind that the scratch server is in doubt, and none is condemned for it
     )
-    configuration_expected: bool = False
-    """Whether the configuration has backups of its own. None are made yet, so the weekly matrix calls each of its days UNKNOWN, and
-    one WARNING says so: yellow, since nobody can get it back; not red and no page, since a page that nothing can end teaches to
-    ignore pages. Once `daily_configuration_backup` runs set this to true: from then on what cannot be read is red."""
+    configuration_expected: bool = True
+    """Whether the configuration has backups of its own (`daily_configuration_backup`). Where it has none set this to false: the weekly
+    matrix then calls each of its days UNKNOWN, and one WARNING says so: yellow, since nobody can get it back; not red and no page."""
     rto_target_s: Annotated[float, Field(gt=0)] = 3600  # seconds until the newest backup is restored and compared
     rpo_target_s: Annotated[float, Field(gt=0)] = 90_000  # 25 h: a day, and the time that a backup takes
+
+
+Manager = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class ConfigurationLimits(Limits):
+    """Of `daily_configuration_backup`; bucket, lock and ages are those of `backup`."""
+
+    recipients: Mapping[
+        str, str
+    ] = {}  # name: age public key, of those who may open Secrets; empty: `backup.recipients`
+    cluster: Annotated[str, Field(pattern=r"^[0-9a-f-]{0,36}$")] = (
+        ""  # uid of kube-system; empty: that of the newest good backup
+    )
+    scratch_namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")] = (
+        "ai-orchestrator-scratch"
+    )
+    page_size: Annotated[int, Field(ge=1, le=1000)] = 500  # as kubectl's own: no list call strains the API server
+    leave_out: tuple[Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")], ...] = ()
+    """Kinds that are no configuration here (`vulnerabilityreports.aquasecurity.github.io`): neither read nor missed."""
+    folders: Mapping[str, Path] = {"config": Path("/app/config"), "certificates": Path("/app/certificates")}
+    """Mounted read-only into the worker. One that is not there is UNKNOWN; write {} where the application has no files."""
+    sources: Mapping[
+        str, Path
+    ] = {}  # the same names: a checkout of the Git folder that the mounted one is compared with
+    managers: tuple[Manager, ...] = (  # whose changes are no drift: they do what they were told, every day
+        "kube-controller-manager",
+        "ops-recover-db",
+        "ops-recover-config",
+        "ops-maint",
+    )
+    certificate_warning_days: Annotated[int, Field(ge=1, le=365)] = 14  # cert-manager renews 30 days before the end
 
 
 class RetentionLimits(Limits):
@@ -403,6 +451,9 @@ class DisasterLimits(Limits):
     bucket: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$")] = (
         ""  # of the off-site copy, replicated with versions and tags; empty: `backup.bucket` itself
     )
+    namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")] = (
+        "ai-orchestrator-dr"  # empty, in the cluster of connections.dr_kubernetes; nothing of the bundle works there
+    )
     month_days: Annotated[int, Field(ge=28, le=62)] = 31  # of proofs, for the month's worst
     trend_days: Annotated[int, Field(ge=60, le=1830)] = 400  # of earlier tests: a year, and the same month before it
     trend_min_days: Annotated[int, Field(ge=7, le=90)] = 14  # between first and last: a day's growth says nothing of 90
@@ -437,6 +488,16 @@ class RecoveryLimits(Limits):
     sessions: tuple[KeyPrefix, ...] = ("session:",)  # set aside: people log in again
     healthy_within_s: Seconds = 60  # of the gateway, counted from the moment when every pod is ready
     smoke_within_s: Seconds = 120  # of the test workflow: an execution takes 8 s, a busy queue a minute
+
+
+class ConfigurationRecoveryLimits(Limits):
+    """Of `configuration_recovery`."""
+
+    rollout_within_s: Annotated[float, Field(gt=0, le=3600)] = (
+        300  # of one workload until every pod is new and ready; the runbook's own: what waits longer will not start by itself
+    )
+    write_within_s: Seconds = 60  # of one object: conflicts with its controllers are over in seconds
+    poll_s: Annotated[float, Field(gt=0, le=60)] = 1.0  # between two looks at a rollout
 
 
 class RestoreLimits(Limits):
@@ -571,6 +632,7 @@ class Settings(BaseSettings):
     grafana: GrafanaLimits = GrafanaLimits()
     business: BusinessLimits = BusinessLimits()
     backup: BackupLimits = BackupLimits()
+    configuration: ConfigurationLimits = ConfigurationLimits()
     retention: RetentionLimits = RetentionLimits()
     maintenance: MaintenanceLimits = MaintenanceLimits()
     optimisation: OptimisationLimits = OptimisationLimits()
@@ -578,6 +640,7 @@ class Settings(BaseSettings):
     recovery: RecoveryLimits = RecoveryLimits()
     restore: RestoreLimits = RestoreLimits()
     cache: CacheLimits = CacheLimits()
+    configuration_recovery: ConfigurationRecoveryLimits = ConfigurationRecoveryLimits()
     failover: FailoverLimits = FailoverLimits()
     gate: GateLimits = GateLimits()
     looking: Looking = Looking()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sandbox.site import Site
 
 OPERATIONAL, RECOVERY, ESCROW = "operational", "disaster_recovery", "escrow"
+CONFIGURATION = "configuration"
 NAMES = (OPERATIONAL, RECOVERY, ESCROW)
-"""With the prover and the restorer; with the worker of disaster recovery alone; offline, for a person."""
+OF_CONFIGURATION = (CONFIGURATION, RECOVERY, ESCROW)
+"""With the prover and the restorer; with the worker of disaster recovery alone; offline, for a person. The configuration's Secrets
+have an operational key of their own."""
 
 
 def private(site: Site, name: str) -> str:
@@ -16,8 +21,8 @@ def private(site: Site, name: str) -> str:
     return site.secret(f"age-{name}", make=lambda: str(Identity.generate()))
 
 
-def recipients(site: Site) -> dict[str, str]:
+def recipients(site: Site, names: Sequence[str] = NAMES) -> dict[str, str]:
     """Return the public key of each, by name."""
     from pyrage.x25519 import Identity
 
-    return {name: str(Identity.from_str(private(site, name)).to_public()) for name in NAMES}
+    return {name: str(Identity.from_str(private(site, name)).to_public()) for name in names}

@@ -145,9 +145,13 @@ MODULES = (
 )
 
 
+COMPARED = (Module("kubectl", {"kubectl": _kubernetes("kubectl")}, _STRIPPED),)
+"""What only benchmarks need: nobody waits for it at a start."""
+
+
 def program(name: str) -> Path:
     """Return the program's path, after getting it if the cache lacks it."""
-    module = next((module for module in MODULES if name in module.programs), None)
+    module = next((module for module in (*MODULES, *COMPARED) if name in module.programs), None)
     if module is None:
         raise SetupError(f"no module of sandbox/go brings {name!r}; add it to MODULES in {__file__}")
     if name in module.missing():

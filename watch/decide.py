@@ -84,9 +84,9 @@ def count_bad(backups: Iterable[Backup]) -> int:
     return sum(each.verdict is Verdict.BAD for each in backups)
 
 
-def keys_since(database: str, moment: datetime) -> str:
+def keys_since(database: str, moment: datetime, kind: str = keys.KIND) -> str:
     """Return what sorts before the keys of all backups from that moment on, and behind those before it."""
-    return f"{keys.prefix(database)}{moment.astimezone(UTC):%Y/%m/%d/%H%M%S}"
+    return f"{keys.prefix(database, kind)}{moment.astimezone(UTC):%Y/%m/%d/%H%M%S}"
 
 
 def components_up(health: Mapping[str, Any] | None) -> dict[str, bool]:

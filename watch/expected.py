@@ -48,7 +48,8 @@ def _only_of_a_backup(database: str, info: ValidationInfo) -> str:
 class ExpectedRun(BaseModel):
     """One DAG that must leave proof of a run within `grace_minutes` of each slot.
 
-    :param database: whose backup is the proof.
+    :param database: whose backup is the proof: a database's, or the configuration's of a namespace.
+    :param kind: which of the two.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,6 +62,7 @@ class ExpectedRun(BaseModel):
     database: Annotated[
         str, Field(pattern=r"^[\w.-]{0,63}$", validate_default=True), AfterValidator(_only_of_a_backup)
     ] = ""
+    kind: Literal["database", "configuration"] = "database"
 
     @property
     def tz(self) -> ZoneInfo:

@@ -94,24 +94,25 @@ class BackupsSource:
         """Return how late each run is, what the newest good backup of each database is, and how many are bad."""
         now = self.clock.now()
         runs = _proved_by("good_backup", self.runs)
-        seen = {database: self._see(database, now) for database in sorted({run.database for run in runs})}
-        spans = {run.dag_id: span for run in runs if (span := seen[run.database].span)}
+        seen = {place: self._see(*place, now) for place in sorted({(run.kind, run.database) for run in runs})}
+        spans = {run.dag_id: span for run in runs if (span := seen[run.kind, run.database].span)}
         judged = judge_all(runs, spans, expected_since=self._since, now=now)
         return [*_of_runs(judged), *(sample for each in seen.values() for sample in each.samples())]
 
-    def _see(self, database: str, now: datetime) -> SeenBackups:
+    def _see(self, kind: str, database: str, now: datetime) -> SeenBackups:
         # A look costs one list (1000 objects a page, four to a backup) and, of the last seven days alone, one GET of tags a backup;
         # of manifests only those that are new. With one backup a night that is 9 requests every 15 s instead of 81 for 40 backups.
-        recent = catalogue.look(self._store, database, since=keys_since(database, now - RECENT)).backups
+        since = keys_since(database, now - RECENT, kind)
+        recent = catalogue.look(self._store, database, since=since, kind=kind).backups
         good = newest_good(recent, until=now + CLOCKS_DIFFER)
         if not good:  # rare, and paged meanwhile: then all of it is read, to say how old the newest good one is
-            good = newest_good(catalogue.look(self._store, database).backups, until=now + CLOCKS_DIFFER)
+            good = newest_good(catalogue.look(self._store, database, kind=kind).backups, until=now + CLOCKS_DIFFER)
         return SeenBackups(database=database, newest_good=good, bad=count_bad(recent))
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeenBackups:
-    """What the bucket holds of one database.
+    """What the bucket holds of one database, or of one configuration.
 
     :param bad: how many of the recent ones.
     """

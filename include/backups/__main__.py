@@ -1,7 +1,8 @@
 """`python -m include.backups list | show | sql | roles | hold | release`: read the bucket without Airflow and without a database.
 
 Credentials are those of boto3 (AWS_PROFILE, AWS_ACCESS_KEY_ID, a file), the endpoint AWS_ENDPOINT_URL, the bucket that of the
-settings. `sql` and `roles` open a backup with a private key from a file, compare it with its manifest, and only then write.
+settings. With `--configuration` before the verb it is about the backups of the namespace's configuration. `sql` and `roles` open a
+backup with a private key from a file, compare it with its manifest, and only then write.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from include import settings
 from include.backups import catalogue, keys, retire, sealing, spool
 from include.backups.catalogue import Backup, Catalogue
 from include.backups.derive import plain_sql
-from include.backups.manifest import Manifest
+from include.backups.manifest import CommonFacts, ConfigurationFacts, Facts, Manifest
 from include.backups.moving import size
 from include.backups.opening import Opener
 from include.backups.programs import Programs
@@ -32,11 +33,13 @@ from include.settings import BackupLimits
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do one of them; 1 with one sentence on standard error if it cannot be done."""
     options = vars(_parser().parse_args(arguments))
-    verb = options.pop("verb")
+    verb, of_configuration = options.pop("verb"), options.pop("configuration")
     try:
-        limits = settings.load().backup
-        store = _store(limits)
-        reader = Reader(found=catalogue.look(store, limits.database), store=store, limits=limits)
+        chosen = settings.load()
+        store, limits = _store(chosen.backup), chosen.backup
+        kind = keys.CONFIGURATION if of_configuration else keys.KIND
+        name = chosen.namespace if of_configuration else limits.database
+        reader = Reader(found=catalogue.look(store, name, kind=kind), store=store, limits=limits, name=name)
         getattr(reader, verb)(**options)
     except RunbookError as error:
         print(error, file=sys.stderr)
@@ -48,9 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 class Reader:
     """Somebody who may read the bucket; each public method is a verb of the command line."""
 
-    found: Catalogue
+    found: Catalogue[Any]
     store: Store
     limits: BackupLimits
+    name: str
 
     def list(self) -> None:
         """Print one line a backup, oldest first, and what was begun and never finished."""
@@ -60,7 +64,7 @@ class Reader:
         for key in self.found.unfinished:
             print(f"{'-':<17} no manifest {key}  (never finished; the sweep removes it)")
         good = sum(backup.is_good for backup in self.found.backups)
-        print(f"{len(self.found.backups)} backups of {self.limits.database}, {good} good")
+        print(f"{len(self.found.backups)} backups of {self.name}, {good} good")
 
     def show(self, key: str) -> None:
         """Print the manifest as it is stored."""
@@ -104,23 +108,31 @@ class Reader:
             yield folder / "opened"
 
 
-def line(backup: Backup) -> str:
-    """Return when, verdict, size, rows, how long it takes to restore, and the key; the reason if it is not good."""
+def line(backup: Backup[Any]) -> str:
+    """Return when, verdict, size, rows or objects, how long it takes to restore, and the key; the reason if it is not good."""
     head = f"{backup.at.astimezone(UTC):%Y-%m-%d %H:%MZ} {backup.verdict.value:<9}"
     if not backup.manifest:
         return f"{head} {backup.key}  {backup.problem}"
-    said = f"{size(backup.manifest.stored_bytes):>8} {backup.manifest.facts.rows:>12} rows"
+    said = f"{size(backup.manifest.stored_bytes):>8} {_counted(backup.manifest.facts)}"
     mark = backup.mark if backup.mark and backup.mark.manifest == backup.sha256 else None
     proved = f"  restored and equal in {mark.rto_s:.0f} s" if mark and backup.is_good else ""
     return f"{head} {said} {backup.key}{proved}{f'  {mark.reason}' if mark and mark.reason else ''}"
 
 
-def _of_good(backup: Backup) -> Manifest:
+def _counted(facts: CommonFacts) -> str:
+    if isinstance(facts, ConfigurationFacts):
+        return f"{facts.objects:>9} objects"
+    return f"{facts.rows:>12} rows" if isinstance(facts, Facts) else ""
+
+
+def _of_good(backup: Backup[Any]) -> Manifest:
     if not backup.manifest or not backup.is_good:
         raise ConfigurationError(
             f"{backup.key} is {backup.verdict.value}, and only a good backup is used; `python -m include.backups list`"
             " shows which are"
         )
+    if not isinstance(backup.manifest, Manifest):
+        raise ConfigurationError(f"{backup.key} is of a configuration, which holds no SQL and no roles")
     return backup.manifest
 
 
@@ -163,6 +175,9 @@ def _store(limits: BackupLimits) -> Store:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m include.backups", description=__doc__)
+    parser.add_argument(
+        "--configuration", action="store_true", help="of the namespace's configuration, not of the database"
+    )
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("list", help="one line a backup: when, verdict, size, key")
     for name, what in (("show", "the manifest"), ("sql", "the database as plain SQL"), ("roles", "the roles as SQL")):

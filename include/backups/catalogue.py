@@ -8,14 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Generic
+
+from typing_extensions import TypeVar
 
 from include.backups import keys, manifest
-from include.backups.manifest import Manifest, Previous
+from include.backups.manifest import AnyManifest, Manifest, Previous
 from include.backups.store import SMALL, Store, Version
 from include.errors import ConfigurationError, VerificationError
 
 READERS = 8
+
+M = TypeVar("M", bound=AnyManifest, default=Manifest)
+"""The manifest of one kind of backup; of the database, if nothing else is said."""
 
 
 class Verdict(StrEnum):
@@ -77,7 +82,7 @@ class Mark:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Backup:
+class Backup(Generic[M]):
     """One backup as the bucket shows it.
 
     :param version_id: of its manifest.
@@ -89,7 +94,7 @@ class Backup:
     version_id: str
     stored_at: datetime
     sha256: str
-    manifest: Manifest | None = None
+    manifest: M | None = None
     mark: Mark | None = field(default=None)
     problem: str = ""
 
@@ -114,23 +119,23 @@ class Backup:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Catalogue:
-    """All backups of a database, oldest first, and the keys below which objects lie without a manifest."""
+class Catalogue(Generic[M]):
+    """All backups of a database or of a configuration, oldest first, and the keys below which objects lie without a manifest."""
 
-    backups: Sequence[Backup]
+    backups: Sequence[Backup[M]]
     unfinished: Sequence[str]
 
     @property
-    def newest(self) -> Backup | None:
+    def newest(self) -> Backup[M] | None:
         """The newest one that has a manifest which can be read, proved or not."""
         return next((backup for backup in reversed(self.backups) if backup.manifest), None)
 
     @property
-    def newest_good(self) -> Backup | None:
+    def newest_good(self) -> Backup[M] | None:
         """The newest one that counts."""
         return next((backup for backup in reversed(self.backups) if backup.is_good), None)
 
-    def find(self, key: str) -> Backup:
+    def find(self, key: str) -> Backup[M]:
         """Return the backup with this key, or the newest good one for ""; ConfigurationError if there is none."""
         if not key and self.newest_good:
             return self.newest_good
@@ -149,15 +154,16 @@ class Catalogue:
         return Previous(key=earlier[-1].key, sha256=earlier[-1].sha256) if earlier else None
 
 
-def look(store: Store, database: str, since: str = "") -> Catalogue:
+def look(store: Store, database: str, since: str = "", kind: str = keys.KIND) -> Catalogue[Any]:
     """Read the bucket; raises if any of it cannot be read, since half a list looks like lost backups.
 
     :param since: leave out keys before this one, for a quick look.
+    :param kind: "database", or "configuration" with the namespace instead.
     """
-    return of(store, [each for each in store.versions(keys.prefix(database)) if each.key >= since])
+    return of(store, [each for each in store.versions(keys.prefix(database, kind)) if each.key >= since])
 
 
-def of(store: Store, listed: Sequence[Version]) -> Catalogue:
+def of(store: Store, listed: Sequence[Version]) -> Catalogue[Any]:
     """Read the manifests of a listing; for a look at manifests and objects of the same moment."""
     found = [each for each in listed if keys.parse(each.key)]
     manifests = [each for each in found if each.key.endswith(f"/{keys.MANIFEST}")]
@@ -166,13 +172,13 @@ def of(store: Store, listed: Sequence[Version]) -> Catalogue:
     return Catalogue(backups=one_each(backups), unfinished=_without(manifests, found))
 
 
-def read(store: Store, version: Version) -> Backup:
+def read(store: Store, version: Version) -> Backup[Any]:
     """Return what one version of a manifest says, and what was found out about it; what arrives torn is fetched once more."""
     seen = _read(store, version)
     return _read(store, version) if seen.problem else seen
 
 
-def _read(store: Store, version: Version) -> Backup:
+def _read(store: Store, version: Version) -> Backup[Any]:
     key = version.key.removesuffix(keys.MANIFEST)
     known: dict[str, Any] = {"key": key, "version_id": version.id, "stored_at": version.stored_at}
     if version.bytes > SMALL:
@@ -180,7 +186,7 @@ def _read(store: Store, version: Version) -> Backup:
             **known, sha256="", problem=f"the manifest of {key} has {version.bytes} bytes: it is none of ours"
         )
     text = store.get(version.key, version.id)
-    seen = Backup(**known, sha256=manifest.sha256(text))
+    seen: Backup[Any] = Backup(**known, sha256=manifest.sha256(text))
     try:
         whole = manifest.read(text, key)
     except VerificationError as error:
@@ -188,15 +194,15 @@ def _read(store: Store, version: Version) -> Backup:
     return Backup(**{**vars(seen), "manifest": whole, "mark": Mark.read(store.tags(version.key, version.id))})
 
 
-def one_each(backups: Iterable[Backup]) -> list[Backup]:
+def one_each(backups: Iterable[Backup[M]]) -> list[Backup[M]]:
     """Return one backup a key: what somebody wrote over a good one does not hide it, nor does it hide that one was BAD."""
-    best: dict[str, Backup] = {}
+    best: dict[str, Backup[M]] = {}
     for backup in sorted(backups, key=_rank):
         best.setdefault(backup.key, backup)
     return sorted(best.values(), key=lambda each: each.key)
 
 
-def _rank(backup: Backup) -> tuple[bool, bool, bool, datetime]:
+def _rank(backup: Backup[Any]) -> tuple[bool, bool, bool, datetime]:
     was_bad = backup.manifest is not None and backup.verdict is Verdict.BAD
     return not backup.is_good, not was_bad, not backup.manifest, backup.stored_at
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
+from include.backups import keys
 from include.errors import VerificationError
 
 FORMAT = 1
@@ -27,42 +28,69 @@ class Previous(Record):
     sha256: str
 
 
-class Facts(Record):
-    """What a backup is of; stands in the manifest in clear and once more in the sealed fingerprint, and both must be equal.
+class CommonFacts(Record):
+    """What is said of a backup of any kind.
 
     :param key: where it lies.
     :param previous: the manifest before it; None if there was none, or if it could not be seen.
-    :param snapshot: name of the exported snapshot that dump and fingerprint read.
-    :param last_commit_at: of the newest transaction in it; None if the server does not track commit times.
-    :param rows: of all tables together, so that a backup which is suddenly small shows.
-    :param part_bytes: size of each part of the upload but the last.
     :param recipients: age public keys by name; each opens the backup alone.
     """
 
     key: str
     op_id: str
+    taken_at: AwareDatetime
+    finished_at: AwareDatetime
+    code_version: str
+    recipients: Mapping[str, str]
+    previous: Previous | None
+
+    @property
+    def took_s(self) -> float:
+        """From the snapshot to the end of reading, both by one clock: the database's, or for a configuration the worker's."""
+        return (self.finished_at - self.taken_at).total_seconds()
+
+
+class Facts(CommonFacts):
+    """What a backup of the database is of; stands in the manifest in clear and once more in the sealed fingerprint, equal.
+
+    :param snapshot: name of the exported snapshot that dump and fingerprint read.
+    :param last_commit_at: of the newest transaction in it; None if the server does not track commit times.
+    :param rows: of all tables together, so that a backup which is suddenly small shows.
+    :param part_bytes: size of each part of the upload but the last.
+    """
+
     database: str
     system_identifier: str
     server_version: str
     in_recovery: bool
     snapshot: str
     lsn: str
-    taken_at: AwareDatetime
-    finished_at: AwareDatetime
     last_commit_at: AwareDatetime | None
     database_bytes: int
     tables: int
     rows: int
     dump_version: str
-    code_version: str
     part_bytes: int
-    recipients: Mapping[str, str]
-    previous: Previous | None
 
-    @property
-    def took_s(self) -> float:
-        """From the snapshot to the end of reading, both by the database's clock."""
-        return (self.finished_at - self.taken_at).total_seconds()
+
+class ConfigurationFacts(CommonFacts):
+    """What a backup of the configuration is of.
+
+    :param cluster: uid of the namespace kube-system, which no two clusters share.
+    :param kinds: how many objects of each kind are in it.
+    :param left_out: how many objects are not, by the rule that says so.
+    :param unread: kinds that could not be read, and why: they are unknown, not empty.
+    """
+
+    namespace: str
+    cluster: str
+    server_version: str
+    objects: int
+    secrets: int
+    files: int
+    kinds: Mapping[str, int]
+    left_out: Mapping[str, int]
+    unread: Mapping[str, str]
 
 
 class Stored(Record):
@@ -79,14 +107,14 @@ class Stored(Record):
     plain_sha256: str
 
 
-class Manifest(Record):
+class AnyManifest(Record):
     """All that the bucket says in clear about a backup.
 
     :param objects: by the end of their key.
     """
 
     format: Literal[1]
-    facts: Facts
+    facts: CommonFacts
     objects: Mapping[str, Stored]
 
     @property
@@ -95,14 +123,29 @@ class Manifest(Record):
         return sum(stored.bytes for stored in self.objects.values())
 
 
-def render(manifest: Manifest) -> bytes:
+class Manifest(AnyManifest):
+    """Of the database."""
+
+    facts: Facts
+
+
+class ConfigurationManifest(AnyManifest):
+    """Of the configuration."""
+
+    facts: ConfigurationFacts
+
+
+def render(manifest: AnyManifest) -> bytes:
     """Return the bytes to store; the same manifest gives the same bytes."""
     body = manifest.model_dump(mode="json")
     return _canonical({"manifest": body, "sha256": sha256(_canonical(body))})
 
 
-def read(text: bytes, key: str) -> Manifest:
-    """Return the manifest; VerificationError if a byte of it is not as it was written, or if it belongs to another key."""
+def read(text: bytes, key: str) -> Any:
+    """Return the manifest, of the kind that its key says.
+
+    VerificationError if a byte of it is not as it was written, or if it belongs to another key.
+    """
     try:
         outer = json.loads(text)
         body, said = outer["manifest"], outer["sha256"]
@@ -117,16 +160,18 @@ def read(text: bytes, key: str) -> Manifest:
     return _of_this_key(_validated(body, key), key)
 
 
-def _validated(body: Any, key: str) -> Manifest:
+def _validated(body: Any, key: str) -> AnyManifest:
+    placed = keys.parse(key)
+    model = ConfigurationManifest if placed and placed.kind == keys.CONFIGURATION else Manifest
     try:
-        return Manifest.model_validate(body)
+        return model.model_validate(body)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise VerificationError(f"the manifest of {key} is not one of ours: {_shown(where)}: {first['msg']}") from None
 
 
-def _of_this_key(manifest: Manifest, key: str) -> Manifest:
+def _of_this_key(manifest: AnyManifest, key: str) -> AnyManifest:
     if manifest.facts.key != key:
         raise VerificationError(f"the manifest at {key} is that of another backup, {_shown(manifest.facts.key)}")
     return manifest

@@ -10,15 +10,14 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from include.backups import catalogue, compare, fingerprint, keys, scratch, sealing, source, spool
+from include.backups import catalogue, compare, fingerprint, keys, marking, scratch, sealing, source, spool
 from include.backups.catalogue import Backup, Mark, Verdict
 from include.backups.derive import schema_bytes
 from include.backups.fingerprint import Contents, Fingerprint
@@ -29,7 +28,7 @@ from include.backups.moving import size
 from include.backups.opening import Opener
 from include.backups.programs import Programs
 from include.backups.store import Store
-from include.errors import ConfigurationError, RefusedError, RunbookError, VerificationError
+from include.errors import ConfigurationError, RefusedError, VerificationError
 from include.settings import BackupLimits
 
 if TYPE_CHECKING:
@@ -92,10 +91,10 @@ class Prover:
         """
         identity = self._identity()
         backup = self._find(key, sha256)
-        with self._condemned(backup):
+        with marking.condemned(self.store, backup):
             proof = self._prove(backup, identity, sha256, partial(refuse, limits=self.limits, usual=usual))
-        self._lock(backup, proof.locked_until)
-        self._mark(backup, _good(proof))
+        marking.lock(self.store, backup, proof.locked_until)
+        marking.mark(self.store, backup, _good(proof))
         log.info("%s is GOOD: restored and compared in %.1f s", backup.key, proof.rto_s)
         return proof
 
@@ -109,7 +108,7 @@ class Prover:
         """
         identity = self._identity()
         backup = self._find(key, sha256)
-        with self._condemned(backup):
+        with marking.condemned(self.store, backup):
             try:
                 proof = self._prove(backup, identity, sha256, partial(contradict, limits=self.limits))
             except RestoredOtherwiseError as error:
@@ -121,19 +120,6 @@ class Prover:
     def opens(self, backup: Backup) -> bool:
         """Return whether a backup says that it is sealed to our key; after a change of keys the older ones are not."""
         return str(self._identity().to_public()) in _recipients(backup)
-
-    @contextmanager
-    def _condemned(self, backup: Backup) -> Iterator[None]:
-        """Mark it BAD if what happens inside finds that it differs."""
-        try:
-            yield
-        except VerificationError as error:
-            said = f"{backup.key} is BAD: {error}; it will not be used, take another"
-            if not backup.problem:  # a torn manifest is BAD by itself, and what was read of it may be the way's fault
-                bad = Mark(verdict=Verdict.BAD, at=_now(), manifest=backup.sha256, reason=str(error))
-                if not self._mark(backup, bad) and backup.is_good:
-                    said += " though the bucket still calls it GOOD, since the mark could not be written"
-            raise VerificationError(said) from None
 
     def _refuse_another_major(self, backup: Backup, error: RestoredOtherwiseError) -> None:
         """Let no difference count that another PostgreSQL may have made: it writes some definitions otherwise."""
@@ -231,23 +217,6 @@ class Prover:
     def _check_indexes(self, target: Login, session: Session) -> int:
         most = self.limits.index_checks
         return lively("amcheck", target, session, self.limits, lambda: scratch.check_indexes(session, most))
-
-    def _lock(self, backup: Backup, until: datetime) -> None:
-        assert backup.manifest  # it was believed
-        for name, stored in backup.manifest.objects.items():
-            self.store.lock(backup.key + name, stored.version_id, until)
-        self.store.lock(backup.key + keys.MANIFEST, backup.version_id, until)
-
-    def _mark(self, backup: Backup, mark: Mark) -> bool:
-        """Return whether it is written; one that is GOOD without its mark is none, and raises."""
-        try:
-            self.store.tag(backup.key + keys.MANIFEST, backup.version_id, mark.tags())
-        except RunbookError as error:
-            if mark.verdict is Verdict.GOOD:
-                raise
-            log.warning("BAD could not be written beside %s, which stays as it was: %s", backup.key, error)
-            return False
-        return True
 
 
 def _good(proof: Proof) -> Mark:

@@ -30,7 +30,6 @@ MARK, HOLD = "retire", "hold"
 """Tags of a manifest beside those of the verdict: when it was marked to go, and why it must not."""
 LEGAL = "a legal hold of the store"
 REASON_MAX = 250
-_NAMES = frozenset({keys.DUMP, keys.FINGERPRINT, keys.GLOBALS, keys.MANIFEST})
 _NO_LOCK = "NoSuchObjectLockConfiguration"
 
 
@@ -60,18 +59,20 @@ class Observer:
     """Who looks, as the verifier.
 
     :param in_use: by key, who is at a backup now.
+    :param kind: "database", or "configuration" with the namespace as `database`.
     """
 
     store: Store
     database: str
     limits: RetentionLimits
     in_use: Mapping[str, str]
+    kind: str = keys.KIND
 
     def look(self, good_since: datetime | None = None) -> Observed:
         """Read all of the bucket; raises if any of it cannot be read, and then nothing may go."""
         ours, theirs = clocks(self.store)
         places: dict[str, list[Version]] = {}
-        for version in self.store.versions(keys.prefix(self.database)):
+        for version in self.store.versions(keys.prefix(self.database, self.kind)):
             places.setdefault(_place(version.key), []).append(version)
         foreign = [version.key for version in places.pop("", ())]
         with ThreadPoolExecutor(catalogue.READERS) as pool:
@@ -94,7 +95,7 @@ class Observer:
             mark=tags[best.version_id].get(MARK) if best else None,
             in_use=self.in_use.get(place, ""),
             locked_until=max((lock.until for lock in locks if lock.until), default=None),
-            strange=[each.key.removeprefix(place) for each in versions if each.key.removeprefix(place) not in _NAMES],
+            strange=[name for each in versions if (name := each.key.removeprefix(place)) not in keys.NAMES[self.kind]],
             versions=versions,
         )
 

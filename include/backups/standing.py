@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from include.backups import catalogue, keys
 from include.backups.catalogue import READERS, Backup
@@ -27,7 +28,7 @@ class Standing:
     :param unseen: why the locks are not known.
     """
 
-    backup: Backup
+    backup: Backup[Any]
     wrong: str = ""
     locked_until: datetime | None = None
     unseen: Blind | None = None
@@ -49,19 +50,20 @@ class Standing:
         return (now - min(self.backup.at, self.backup.stored_at)).total_seconds()
 
 
-def look(store: Store, database: str, locks_since: datetime) -> list[Standing]:
+def look(store: Store, database: str, locks_since: datetime, kind: str = keys.KIND) -> list[Standing]:
     """Return every backup, oldest first, of one listing; raises if it is not whole.
 
     :param locks_since: ask how long a good one is locked only if it is younger, since that is a call for each object.
+    :param kind: "database", or "configuration" with the namespace instead.
     """
-    listed = list(store.versions(keys.prefix(database)))
+    listed = list(store.versions(keys.prefix(database, kind)))
     places = {(version.key, version.id): version.bytes for version in listed}
     backups = catalogue.of(store, listed).backups
     with ThreadPoolExecutor(READERS) as pool:
         return list(pool.map(lambda backup: _standing(store, backup, places, locks_since), backups))
 
 
-def _standing(store: Store, backup: Backup, places: Places, locks_since: datetime) -> Standing:
+def _standing(store: Store, backup: Backup[Any], places: Places, locks_since: datetime) -> Standing:
     wrong = next(differences(backup, places), "") if backup.is_good else ""
     if wrong or not backup.is_good or backup.at < locks_since:
         return Standing(backup=backup, wrong=wrong)
@@ -71,7 +73,7 @@ def _standing(store: Store, backup: Backup, places: Places, locks_since: datetim
         return Standing(backup=backup, unseen=blind(error))
 
 
-def differences(backup: Backup, places: Places) -> Iterator[str]:
+def differences(backup: Backup[Any], places: Places) -> Iterator[str]:
     """What the manifest names and the listing does not show so."""
     for name, stored in sorted(backup.manifest.objects.items()) if backup.manifest else ():
         found = places.get((backup.key + name, stored.version_id))
@@ -81,13 +83,13 @@ def differences(backup: Backup, places: Places) -> Iterator[str]:
             yield f"{name} has {found} bytes instead of {stored.bytes}"
 
 
-def _locked_until(store: Store, backup: Backup) -> datetime | None:
+def _locked_until(store: Store, backup: Backup[Any]) -> datetime | None:
     ends = [store.locked_until(key, version_id) for key, version_id in _objects(backup)]
     known = [end for end in ends if end]
     return min(known) if len(known) == len(ends) else None
 
 
-def _objects(backup: Backup) -> Iterator[tuple[str, str]]:
+def _objects(backup: Backup[Any]) -> Iterator[tuple[str, str]]:
     yield backup.key + keys.MANIFEST, backup.version_id
     for name, stored in backup.manifest.objects.items() if backup.manifest else ():
         yield backup.key + name, stored.version_id

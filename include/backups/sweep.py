@@ -36,30 +36,32 @@ class Swept:
         return ", ".join(f"{len(gone)} {what}" for what, gone in counted.items() if gone) or "nothing was left behind"
 
 
-def sweep(store: Store, server: Login, limits: BackupLimits, now: datetime) -> Swept:
+def sweep(store: Store, server: Login, limits: BackupLimits, now: datetime, namespace: str = "") -> Swept:
     """Remove all of it and return what that was; raises if a list could not be read whole, and then removes nothing there.
 
     :param store: as the reaper.
     :param server: the scratch server.
+    :param namespace: of the configuration whose takes are looked for too.
     """
     before = now - timedelta(seconds=limits.leftovers_after_s)
+    places = [keys.prefix(limits.database), *([keys.prefix(namespace, keys.CONFIGURATION)] if namespace else [])]
     return Swept(
-        uploads=_abort(store, limits.database, before),
-        objects=_delete(store, limits.database, before),
+        uploads=[key for place in places for key in _abort(store, place, before)],
+        objects=[key for place in places for key in _delete(store, place, before)],
         databases=scratch.sweep(server),
         spools=spool.sweep(limits.spool),
     )
 
 
-def _abort(store: Store, database: str, before: datetime) -> list[str]:
-    dead = [each for each in store.uploads(keys.prefix(database)) if keys.parse(each.key) and each.begun_at <= before]
+def _abort(store: Store, place: str, before: datetime) -> list[str]:
+    dead = [each for each in store.uploads(place) if keys.parse(each.key) and each.begun_at <= before]
     for upload in dead:
         store.abort(upload.key, upload.id)
     return [upload.key for upload in dead]
 
 
-def _delete(store: Store, database: str, before: datetime) -> list[str]:
-    dead = orphans(list(store.versions(keys.prefix(database))), before)
+def _delete(store: Store, place: str, before: datetime) -> list[str]:
+    dead = orphans(list(store.versions(place)), before)
     for version in dead:
         store.delete(version.key, version.id)
     return [version.key for version in dead]

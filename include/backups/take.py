@@ -16,7 +16,7 @@ from include.backups import fingerprint, keys, manifest, moving, sealing, source
 from include.backups.fingerprint import Contents, Fingerprint
 from include.backups.lively import followed, lively
 from include.backups.login import LOCK_TIMEOUT_S, Login, hang_up
-from include.backups.manifest import Facts, Manifest, Previous, Stored
+from include.backups.manifest import AnyManifest, Facts, Manifest, Previous, Stored
 from include.backups.moving import Flow, Job, Tap, size
 from include.backups.programs import Programs, Running, running
 from include.backups.source import Server, Snapshot
@@ -196,14 +196,20 @@ class Taker:
         )
 
     def _finish(self, done: Manifest) -> Taken:
-        text = manifest.render(done)
-        try:
-            self.store.put(done.facts.key + keys.MANIFEST, text, once=True)
-        except RefusedError as error:
-            # The key is ours alone: an answer was lost and the client sent it again. The prover asks for exactly these bytes.
-            log.warning("a manifest stands there already, most likely this one: %s", error)
+        text = put_manifest(self.store, done)
         log.info("%s: %s stored in %.1f s, not proved yet", done.facts.key, size(done.stored_bytes), done.facts.took_s)
         return Taken(manifest=done, sha256=manifest.sha256(text))
+
+
+def put_manifest(store: Store, done: AnyManifest) -> bytes:
+    """Write the manifest, which makes a backup of what lies there, and return it."""
+    text = manifest.render(done)
+    try:
+        store.put(done.facts.key + keys.MANIFEST, text, once=True)
+    except RefusedError as error:
+        # The key is ours alone: an answer was lost and the client sent it again. The prover asks for exactly these bytes.
+        log.warning("a manifest stands there already, most likely this one: %s", error)
+    return text
 
 
 def _fingerprint(facts: Facts, contents: Contents, session: Session) -> Fingerprint:

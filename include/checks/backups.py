@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from include.backups.catalogue import Catalogue
+from include.backups.catalogue import Backup, Catalogue
 from include.backups.keys import DUMP
+from include.backups.manifest import Manifest
 from include.findings import Finding, Severity
 from include.reporting import text
 from include.settings import BackupLimits
@@ -19,33 +21,63 @@ NIGHTS = 7
 """How far back a night without a good backup is named."""
 
 
-def judge_catalogue(found: Catalogue, limits: BackupLimits, now: datetime) -> Iterator[Finding]:
-    """Before the next one is taken: the newest good one (B-01), the nights without one, and manifests that were changed."""
-    yield _newest_good(found, limits, now)
-    yield _nights(found, limits, now)
-    yield _chain(found, limits)
+@dataclass(frozen=True)
+class Of:
+    """What the backups are of, and whose line of the runbook asks."""
+
+    item: str
+    subject: str
+
+    def found(self, check: str, severity: Severity, said: str, **evidence: object) -> Finding:
+        """Return a finding about it."""
+        return Finding(
+            item=self.item,
+            check=check,
+            subject=self.subject,
+            severity=severity,
+            summary=said,
+            evidence=evidence,
+            next_step=_NEXT.get(check, "") if severity > Severity.INFO else "",
+        )
 
 
-def _newest_good(found: Catalogue, limits: BackupLimits, now: datetime) -> Finding:
+def judge_catalogue(
+    found: Catalogue[Any], limits: BackupLimits, now: datetime, of: Of | None = None
+) -> Iterator[Finding]:
+    """Before the next one is taken: the newest good one, the nights without one, and manifests that were changed.
+
+    :param of: None means the database (B-01).
+    """
+    of = of or Of("B-01", f"database/{limits.database}")
+    yield _newest_good(found, limits, now, of)
+    yield _nights(found, now, of)
+    yield _chain(found, of)
+
+
+def _newest_good(found: Catalogue[Any], limits: BackupLimits, now: datetime, of: Of) -> Finding:
     good = found.newest_good
     if good is None:
         first = not found.backups
         said = "no backup yet: this is the first" if first else f"none of {len(found.backups)} backups is good"
-        return _of(limits, "newest_good", Severity.INFO if first else Severity.WARNING, said)
+        return of.found("newest_good", Severity.INFO if first else Severity.WARNING, said)
     age_s = (now - good.at).total_seconds()
     severity = Severity.WARNING if age_s > limits.rpo_target_s else Severity.OK
     said = f"the newest good backup is {text.span(age_s)} old (target {text.span(limits.rpo_target_s)})"
     evidence = {"value": round(age_s), "unit": "s", "threshold": limits.rpo_target_s, "n": len(found.backups)}
-    assert good.manifest  # it was proved
-    known = {
-        "key": good.key,
+    return of.found("newest_good", severity, said, key=good.key, **_known_of(good), **evidence)
+
+
+def _known_of(good: Backup[Any]) -> dict[str, object]:
+    """Return what the next backup of a database asks of the newest good one."""
+    if not isinstance(good.manifest, Manifest):
+        return {}
+    return {
         "system_identifier": good.manifest.facts.system_identifier,
         "dump_bytes": good.manifest.objects[DUMP].plain_bytes,
     }
-    return _of(limits, "newest_good", severity, said, **known, **evidence)
 
 
-def _nights(found: Catalogue, limits: BackupLimits, now: datetime) -> Finding:
+def _nights(found: Catalogue[Any], now: datetime, of: Of) -> Finding:
     """Nights since the first backup, the coming one not counted, on which none was taken or none is good."""
     today = now.astimezone(UTC).date()
     begun = found.backups[0].at.astimezone(UTC).date() if found.backups else today
@@ -53,22 +85,22 @@ def _nights(found: Catalogue, limits: BackupLimits, now: datetime) -> Finding:
     good = {backup.at.astimezone(UTC).date() for backup in found.backups if backup.is_good}
     days = [first + timedelta(days=number) for number in range((today - first).days)]
     if missed := [f"{day}" for day in days if day not in good]:
-        return _of(limits, "nights", Severity.WARNING, f"no good backup of {', '.join(missed)}", missed=missed)
+        return of.found("nights", Severity.WARNING, f"no good backup of {', '.join(missed)}", missed=missed)
     said = f"a good backup of each of {len(days)} days" if days else "no night yet"
-    return _of(limits, "nights", Severity.OK, said, n=len(days))
+    return of.found("nights", Severity.OK, said, n=len(days))
 
 
-def _chain(found: Catalogue, limits: BackupLimits) -> Finding:
+def _chain(found: Catalogue[Any], of: Of) -> Finding:
     """Each manifest names the hash of the one before; one that reads otherwise today was changed."""
     known = {backup.key: backup.sha256 for backup in found.backups}
     facts = [backup.manifest.facts for backup in found.backups if backup.manifest]
     previous = [each.previous for each in facts if each.previous]
     if changed := [each.key for each in previous if known.get(each.key, each.sha256) != each.sha256]:
         said = f"the manifest of {changed[0]} is not the one that the next backup saw"
-        return _of(limits, "chain", Severity.CRITICAL, said, changed=changed)
+        return of.found("chain", Severity.CRITICAL, said, changed=changed)
     said = f"{len(previous)} manifests are as the next one saw them"
     last = {"key": found.newest.key, "sha256": found.newest.sha256} if found.newest else None
-    return _of(limits, "chain", Severity.OK, said, n=len(previous), last=last)
+    return of.found("chain", Severity.OK, said, n=len(previous), last=last)
 
 
 def judge_objectives(proof: Proof, subject: str, limits: BackupLimits) -> Iterator[Finding]:
@@ -87,18 +119,6 @@ def _objective(check: str, what: str, value_s: float, target_s: float, subject: 
         summary=f"{what} {value_s:.0f} s (target {target_s:.0f} s)",
         evidence={"value": round(value_s, 1), "unit": "s", "threshold": target_s},
         next_step="" if within else "docs/runbooks/daily_database_backup.md, section RTO and RPO",
-    )
-
-
-def _of(limits: BackupLimits, check: str, severity: Severity, said: str, **evidence: object) -> Finding:
-    return Finding(
-        item="B-01",
-        check=check,
-        subject=f"database/{limits.database}",
-        severity=severity,
-        summary=said,
-        evidence=evidence,
-        next_step=_NEXT.get(check, "") if severity > Severity.INFO else "",
     )
 
 

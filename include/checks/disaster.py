@@ -16,6 +16,7 @@ from include.settings import BackupLimits
 if TYPE_CHECKING:
     from include.backups import again
     from include.backups.prove import Proof
+    from include.disaster.configuration import Restored
 
 PAGE = "docs/runbooks/monthly_disaster_recovery_test.md"
 
@@ -103,6 +104,21 @@ def judge_older(outcome: again.Outcome, limits: BackupLimits) -> Iterator[Findin
         said = "no older good backup is there: only the newest was restored"
         step = f"none if backups began within these days, else {PAGE}, section No good backup"
         yield of("M-03", "restored_older", Severity.WARNING, said, limits, next_step=step, n=0)
+
+
+def judge_configuration(restored: Restored, key: str, rto_s: float, limits: BackupLimits) -> Finding:
+    """Is the newest good configuration bundle whole, and would an empty namespace take all of it?"""
+    wrong = [*restored.refused, *restored.differing]
+    told = (
+        f"{restored.made} objects of {key} made in an empty namespace and compared, {restored.tried} tried; an administrator's:"
+        f" {restored.rights} rights, {restored.outside} objects of the cluster"
+    )
+    said = f"{told}; not as they were: {'; '.join(wrong[:5])}" if wrong or not restored.is_whole else told
+    severity = Severity.OK if restored.is_whole else Severity.CRITICAL
+    step = "" if restored.is_whole else f"{PAGE}, section The configuration"
+    numbers = {"value": round(rto_s, 2), "unit": "s", "n": restored.made, "key": key, "wrong": wrong}
+    found = of("M-03", "restored_configuration", severity, said, limits, next_step=step, **numbers)
+    return replace(found, subject=f"configuration/{restored.namespace}")
 
 
 def not_tried(limits: BackupLimits) -> Finding:

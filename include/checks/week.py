@@ -28,6 +28,19 @@ UNLOCKS_WITHIN = timedelta(hours=1)
 PAGE = "docs/runbooks/weekly_backup_verification.md"
 
 
+@dataclass(frozen=True)
+class Column:
+    """What a column is of: `database/orchestrator`, `configuration/ai-orchestrator`."""
+
+    kind: str
+    name: str
+
+    @property
+    def subject(self) -> str:
+        """As in all findings."""
+        return f"{self.kind}/{self.name}"
+
+
 class State(StrEnum):
     """What a cell says. Only GOOD counts."""
 
@@ -77,31 +90,31 @@ def days(now: datetime, limits: BackupLimits) -> list[date]:
     return [last - timedelta(days=back) for back in reversed(range(DAYS))]
 
 
-def database_cells(found: Sequence[Standing], limits: BackupLimits, now: datetime) -> list[Cell]:
+def cells_of(kind: str, found: Sequence[Standing], limits: BackupLimits, now: datetime) -> list[Cell]:
     """Return a cell for each of the seven days."""
-    return [_cell(day, found, limits, now) for day in days(now, limits)]
+    return [_cell(kind, day, found, limits, now) for day in days(now, limits)]
 
 
-def unseen_cells(kind: str, why: str, limits: BackupLimits, now: datetime) -> list[Cell]:
+def unseen_cells(kind: str, why: str, limits: BackupLimits, now: datetime, *, excused: bool = False) -> list[Cell]:
     """Return a week of which nothing is known."""
-    return [Cell(day=day, kind=kind, state=State.UNKNOWN, why=why) for day in days(now, limits)]
+    return [Cell(day=day, kind=kind, state=State.UNKNOWN, why=why, excused=excused) for day in days(now, limits)]
 
 
-def _cell(day: date, found: Sequence[Standing], limits: BackupLimits, now: datetime) -> Cell:
-    of_day = [_of_one(each, day, limits, now) for each in found if each.day.date() == day]
+def _cell(kind: str, day: date, found: Sequence[Standing], limits: BackupLimits, now: datetime) -> Cell:
+    of_day = [_of_one(kind, each, day, limits, now) for each in found if each.day.date() == day]
     if not of_day:
         before = _is_before_the_first(day, found)
         why = "before the first backup of all" if before else "no backup of that day is in the bucket"
-        return Cell(day=day, kind=DATABASE, state=State.MISSING, why=why, excused=before)
+        return Cell(day=day, kind=kind, state=State.MISSING, why=why, excused=before)
     best = min(of_day, key=lambda cell: BEST_FIRST.index(cell.state))
     return Cell(**{**vars(best), "n": len(of_day)})
 
 
-def _of_one(each: Standing, day: date, limits: BackupLimits, now: datetime) -> Cell:
+def _of_one(kind: str, each: Standing, day: date, limits: BackupLimits, now: datetime) -> Cell:
     state, why = _judged(each, limits, now)
     return Cell(
         day=day,
-        kind=DATABASE,
+        kind=kind,
         state=state,
         why=why,
         key=each.backup.key,
@@ -191,7 +204,7 @@ def _severity(cell: Cell) -> Severity:
         return Severity.OK
     if cell.is_gap:
         return Severity.WARNING  # the gap itself pages, once for all days
-    if cell.state is State.UNKNOWN and cell.kind == DATABASE:
+    if cell.state is State.UNKNOWN and not cell.excused:
         return Severity.UNKNOWN
     return Severity.INFO
 
@@ -204,34 +217,36 @@ _NEXT = {
 }
 
 
-def judge_database(
-    found: Sequence[Standing], cells: Sequence[Cell], limits: BackupLimits, now: datetime
+def judge_column(
+    column: Column, found: Sequence[Standing], cells: Sequence[Cell], limits: BackupLimits, now: datetime
 ) -> Iterator[Finding]:
-    """The week as a whole: a day without a good backup, or none young enough, is critical."""
-    yield _gaps(cells, limits)
-    yield _newest(found, limits, now)
-    yield _all_stand(found, {cell.key for cell in cells}, limits)
+    """The week of one kind as a whole: a day without a good backup, or none young enough, is critical."""
+    yield _gaps(column, cells)
+    yield _newest(column, found, limits, now)
+    yield _all_stand(column, found, {cell.key for cell in cells})
 
 
-def _gaps(cells: Sequence[Cell], limits: BackupLimits) -> Finding:
+def _gaps(column: Column, cells: Sequence[Cell]) -> Finding:
     gaps = [cell for cell in cells if cell.is_gap]
     if gaps:
         named = ", ".join(f"{cell.day} ({cell.state.value})" for cell in gaps)
         evidence = {"value": len(gaps), "unit": "days", "threshold": 0, "n": len(cells)}
-        return _of(limits, "gaps", Severity.CRITICAL, f"no good backup of {named}", f"{PAGE}, section Gaps", **evidence)
+        return _of(column, "gaps", Severity.CRITICAL, f"no good backup of {named}", f"{PAGE}, section Gaps", **evidence)
     good, unknown = (sum(cell.state is state for cell in cells) for state in (State.GOOD, State.UNKNOWN))
     dark = f"; {unknown} could not be seen" if unknown else ""
     severity = Severity.UNKNOWN if unknown else Severity.OK
     said = f"a good backup of each of {good} days{dark}" if good else f"no day of the week needed a backup yet{dark}"
     next_step = _NEXT[State.UNKNOWN] if unknown else ""
-    return _of(limits, "gaps", severity, said, next_step, value=0, unit="days", threshold=0, n=len(cells))
+    return _of(column, "gaps", severity, said, next_step, value=0, unit="days", threshold=0, n=len(cells))
 
 
-def _newest(found: Sequence[Standing], limits: BackupLimits, now: datetime) -> Finding:
+def _newest(column: Column, found: Sequence[Standing], limits: BackupLimits, now: datetime) -> Finding:
     there = [each for each in found if each.is_there]
     if not there:
         said = f"none of {len(found)} backups is good" if found else "there is no backup at all"
-        return _of(limits, "newest_good", Severity.CRITICAL, said, "trigger daily_database_backup now", n=len(found))
+        return _of(
+            column, "newest_good", Severity.CRITICAL, said, f"trigger daily_{column.kind}_backup now", n=len(found)
+        )
     newest = there[-1]
     age_s, limit_s = newest.age_s(now), limits.newest_critical_s
     evidence: dict[str, Any] = {
@@ -244,33 +259,29 @@ def _newest(found: Sequence[Standing], limits: BackupLimits, now: datetime) -> F
     if age_s < -CLOCKS_AGREE_S:
         said = f"the newest good backup is of a moment {text.span(-age_s)} ahead: a clock is wrong, and no age is known"
         return _of(
-            limits, "newest_good", Severity.UNKNOWN, said, "set the clocks by NTP: worker, store, database", **evidence
+            column, "newest_good", Severity.UNKNOWN, said, "set the clocks by NTP: worker, store, database", **evidence
         )
     said = f"the newest good backup is {text.span(age_s)} old (limit {text.span(limit_s)})"
     if age_s > limit_s:
-        return _of(limits, "newest_good", Severity.CRITICAL, said, "trigger daily_database_backup now", **evidence)
-    return _of(limits, "newest_good", Severity.OK, said, **evidence)
+        return _of(
+            column, "newest_good", Severity.CRITICAL, said, f"trigger daily_{column.kind}_backup now", **evidence
+        )
+    return _of(column, "newest_good", Severity.OK, said, **evidence)
 
 
-def _all_stand(found: Sequence[Standing], told: Collection[str], limits: BackupLimits) -> Finding:
+def _all_stand(column: Column, found: Sequence[Standing], told: Collection[str]) -> Finding:
     """Those of other days too, which have no cell of their own."""
     good = [each for each in found if each.backup.is_good and (not each.wrong or each.backup.key not in told)]
     if fallen := [each for each in good if each.wrong]:
         said = f"{len(fallen)} of {len(good)} good backups are not whole any more: {fallen[0].backup.key}: {fallen[0].wrong}"
         named = [each.backup.key for each in fallen]
-        return _of(limits, "standing", Severity.WARNING, said, f"{PAGE}, section BAD", n=len(good), fallen=named)
+        return _of(column, "standing", Severity.WARNING, said, f"{PAGE}, section BAD", n=len(good), fallen=named)
     said = f"{len(good)} good backups in the bucket, every object there in its size"
-    return _of(limits, "standing", Severity.OK, said, n=len(good))
+    return _of(column, "standing", Severity.OK, said, n=len(good))
 
 
-def judge_configuration(limits: BackupLimits) -> Finding:
-    """The configuration has no backups yet: never green, and neither red nor a page (backup.configuration_expected)."""
-    if limits.configuration_expected:
-        why = Blind(
-            error="ConfigurationError", reason="nothing here reads backups of the configuration", transient=False
-        )
-        next_step = "set backup.configuration_expected to false until they are read"
-        return Finding.unseen(item="W-11", check="configuration", subject=CONFIGURATION, blind=why, next_step=next_step)
+def nothing_expected() -> Finding:
+    """A place without backups of its configuration: never green, and neither red nor a page (backup.configuration_expected)."""
     return Finding(
         item="W-11",
         check="configuration",
@@ -281,7 +292,7 @@ def judge_configuration(limits: BackupLimits) -> Finding:
     )
 
 
-NO_CONFIGURATION = "nothing backs the configuration up yet"
+NO_CONFIGURATION = "nothing backs the configuration up here"
 
 
 def judge_restore(outcome: Outcome, limits: BackupLimits, now: datetime) -> Iterator[Finding]:
@@ -345,13 +356,11 @@ def _recovery(proof: Proof, limits: BackupLimits) -> Finding:
     return _restored(limits, "rto", severity, said, next_step, **timed)
 
 
-def _of(
-    limits: BackupLimits, check: str, severity: Severity, said: str, next_step: str = "", **evidence: object
-) -> Finding:
+def _of(column: Column, check: str, severity: Severity, said: str, next_step: str = "", **evidence: object) -> Finding:
     return Finding(
         item="W-11",
         check=check,
-        subject=_subject(limits),
+        subject=column.subject,
         severity=severity,
         summary=said,
         evidence=evidence,

@@ -47,6 +47,7 @@ class Saga:
     :param lease: asked before every step.
     :param subject: what it is, for people: `recovery 1f0c9a2e of orchestrator`.
     :param facts: filled from the journal and by every step that ends; the steps read them there.
+    :param undone: how everything is when it was undone, for people.
     """
 
     journal: Journal
@@ -54,6 +55,7 @@ class Saga:
     steps: Sequence[Step]
     subject: str
     facts: Facts = field(default_factory=dict)
+    undone: str = "everything is as it was before"
 
     def run(self) -> Facts:
         """Go on to the end and return the facts; VerificationError when it had to be undone, RefusedError when it was undone before.
@@ -110,7 +112,7 @@ class Saga:
     def _go_back(self, why: str, cause: Exception | None = None) -> None:
         self._undo_all()
         raise VerificationError(
-            f"{self.subject} was undone, everything is as it was before: {why}; mend that and begin a new one"
+            f"{self.subject} was undone, {self.undone}: {why}; mend that and begin a new one"
         ) from cause
 
     def _undo_all(self) -> None:

@@ -18,6 +18,7 @@ class Standing:
     :param step: the last step of its journal, and whether it ended.
     :param since: when that line was written.
     :param going_back: whether it had turned round.
+    :param kind: of its plan, `database recovery`; "" if it has none.
     """
 
     op_id: str
@@ -26,6 +27,7 @@ class Standing:
     ended: bool
     since: datetime
     going_back: bool
+    kind: str = ""
 
     def __str__(self) -> str:
         where = f"after {self.step!r}" if self.ended else f"in {self.step!r}"
@@ -57,7 +59,8 @@ def standing(ops: OpsDatabase) -> Sequence[Standing]:
     """Return every operation that touched something, whose journal has not ended and which holds no lease that lives, oldest first."""
     query = """
         select distinct on (op_id) op_id::text, by, step, phase = 'outcome', at at time zone 'UTC',
-            exists (select from ops.journal as b where b.op_id = j.op_id and b.step = %(back)s)
+            exists (select from ops.journal as b where b.op_id = j.op_id and b.step = %(back)s),
+            coalesce((select p.kind from ops.plan as p where p.op_id = j.op_id order by p.id desc limit 1), '')
         from ops.journal as j
         where not exists (select from ops.journal as e where e.op_id = j.op_id and e.step = any(%(ends)s) and e.phase = 'outcome')
           and exists (select from ops.journal as t where t.op_id = j.op_id and (t.step <> %(use)s or t.phase = 'outcome'))
@@ -66,5 +69,7 @@ def standing(ops: OpsDatabase) -> Sequence[Standing]:
     """
     with ops.session() as session:
         rows = session.execute(query, {"back": BACK, "ends": [DONE, UNDONE], "use": USE}).fetchall()
-    found = [Standing(op_id=o, by=by, step=s, ended=e, since=at, going_back=b) for o, by, s, e, at, b in rows]
+    found = [
+        Standing(op_id=o, by=by, step=s, ended=e, since=at, going_back=b, kind=k) for o, by, s, e, at, b, k in rows
+    ]
     return sorted(found, key=lambda each: each.since)

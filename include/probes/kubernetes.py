@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from include.errors import ConfigurationError, RunbookError, TransientError
 from include.probes.quantities import quantity
 
 Json = Mapping[str, Any]
+T = TypeVar("T")
 REQUEST_TIMEOUT_S = (3.0, 9.0)
 RESTARTS_OF_A_LIST = 2
 REFUSED = {
@@ -23,6 +24,25 @@ REFUSED = {
 
 class ExpiredListError(TransientError):
     """The list grew too old while it was paged through (410): begin again."""
+
+
+class DeniedError(ConfigurationError):
+    """The server answered that it does not show this: not to us (401, 403), or not at all (404)."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class LaterError(TransientError):
+    """The server is busy or on its way (429, 5xx).
+
+    :param pause_s: what it asks to wait, 0 if it does not say.
+    """
+
+    def __init__(self, text: str, pause_s: float = 0.0) -> None:
+        super().__init__(text)
+        self.pause_s = pause_s
 
 
 class Reader(Protocol):
@@ -46,7 +66,7 @@ class ApiReader:
         try:
             response = self._call(path, query)
         except ApiException as error:
-            raise refusal(error.status, path, error.reason) from None
+            raise refusal(error.status, path, error.reason, pause_s(error.headers)) from None
         except HTTPError as error:
             raise TransientError(f"the Kubernetes API did not answer GET {path}: {_cause(error)}") from None
         body: Json = json.loads(response.data)
@@ -69,24 +89,35 @@ def _cause(error: Exception) -> str:
     return type(getattr(error, "reason", None) or error).__name__
 
 
-def refusal(status: int, path: str, reason: str) -> RunbookError:
+def pause_s(headers: Mapping[str, str] | None) -> float:
+    """Return what an answer asks to wait, 0 if it does not say."""
+    text = (headers or {}).get("Retry-After", "")
+    return float(text) if text.isdigit() else 0.0
+
+
+def refusal(status: int, path: str, reason: str, pause_s: float = 0.0) -> RunbookError:
     """Return the error that an HTTP status stands for: no list can be trusted that was not given whole."""
     if status == 410:
         return ExpiredListError(f"the Kubernetes API answered GET {path} with 410: the list expired while it was read")
     if status in REFUSED:
         hint = "check settings connections.kubernetes and namespace, and the rights in deploy/kubernetes"
-        return ConfigurationError(f"the Kubernetes API {REFUSED[status]} {path} ({status}); {hint}")
-    return TransientError(f"the Kubernetes API answered GET {path} with {status} {reason}")
+        return DeniedError(f"the Kubernetes API {REFUSED[status]} {path} ({status}); {hint}", status)
+    return LaterError(f"the Kubernetes API answered GET {path} with {status} {reason}", pause_s)
 
 
 def list_all(reader: Reader, path: str, *, page_size: int, **query: str) -> list[Json]:
     """Return every object of a list, page by page; begins again when the list expires in the middle."""
+    return take_all(reader, path, lambda page: list(page.get("items") or ()), page_size=page_size, **query)
+
+
+def take_all(reader: Reader, path: str, take: Callable[[Json], list[T]], *, page_size: int, **query: str) -> list[T]:
+    """Return what `take` makes of each page of a list; begins again when the list expires in the middle."""
     for _ in range(RESTARTS_OF_A_LIST):
         try:
-            return [item for page in _pages(reader, path, page_size, query) for item in page.get("items") or ()]
+            return [each for page in _pages(reader, path, page_size, query) for each in take(page)]
         except ExpiredListError:
             continue
-    return [item for page in _pages(reader, path, page_size, query) for item in page.get("items") or ()]
+    return [each for page in _pages(reader, path, page_size, query) for each in take(page)]
 
 
 def _pages(reader: Reader, path: str, page_size: int, query: Mapping[str, str]) -> Iterator[Json]:

@@ -91,7 +91,7 @@ def access(connections: Connections, chosen: Settings) -> Access:
             limits=chosen.restore,
         ),
         window=Login(connections.postgres(ids.recovery_window), "connections.recovery_window"),
-        cluster=ApiCluster(_kubernetes(connections, ids.recovery_kubernetes)),
+        cluster=ApiCluster(kubernetes(connections, ids.recovery_kubernetes)),
         redis=lambda: redis(connections, ids.recovery_redis, decode_responses=True),
         gateway=lambda: _gateway(connections, ids.gateway),
         free_bytes=lambda: _free_bytes(connections, chosen),
@@ -123,7 +123,8 @@ def store(connections: Connections, chosen: Settings, conn_id: str) -> Store:
     return Store(client, chosen.backup.bucket, who=f"{conn_id} in {connections.path}")
 
 
-def _kubernetes(connections: Connections, conn_id: str) -> Any:
+def kubernetes(connections: Connections, conn_id: str) -> Any:
+    """Return a client of the cluster that a Connection leads to."""
     from kubernetes import config
 
     path = connections.further(conn_id).get("kube_config_path")

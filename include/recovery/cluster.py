@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from include.errors import ConfigurationError, OutcomeUnknownError, TransientError
-from include.probes.kubernetes import REQUEST_TIMEOUT_S, ApiReader, Json, Reader, list_all
+from include.probes.kubernetes import REQUEST_TIMEOUT_S, ApiReader, Json, Reader, list_all, pause_s
 
 MANAGER = "ops-recover-db"
 REFUSED_PATCHES = {
@@ -66,7 +66,7 @@ class ApiCluster(ApiReader):
         try:
             response = self._send(path, body)
         except ApiException as error:
-            raise refused_patch(error.status, path, _words(error), _retry_after_s(error)) from None
+            raise refused_patch(error.status, path, _words(error), pause_s(error.headers)) from None
         except HTTPError as error:
             cause = type(getattr(error, "reason", None) or error).__name__
             raise UnsettledError(f"the Kubernetes API did not answer PATCH {path}: {cause}", unknown=True) from None
@@ -93,11 +93,6 @@ def _words(error: Any) -> str:
         return str(json.loads(error.body)["message"])[:300]
     except (ValueError, TypeError, KeyError):
         return str(error.reason)[:300]
-
-
-def _retry_after_s(error: Any) -> float:
-    text = (error.headers or {}).get("Retry-After", "")
-    return float(text) if text.isdigit() else 0.0
 
 
 def refused_patch(status: int, path: str, words: str, pause_s: float) -> Exception:
@@ -148,7 +143,7 @@ def settle(
     A patch names the version it was decided on, so one that was carried out unseen cannot be carried out twice: the repetition
     conflicts, and the look that follows finds it done. TransientError or OutcomeUnknownError after `within_s` without peace.
     """
-    patience = _Patience(time.monotonic() + within_s, f"{kind}/{name}")
+    patience = Patience(time.monotonic() + within_s, f"{kind}/{name}")
     while True:
         try:
             thing = find(cluster, kind, namespace, name)
@@ -162,7 +157,12 @@ def settle(
 
 
 @dataclass
-class _Patience:
+class Patience:
+    """How long a write is decided anew.
+
+    :param deadline: by `time.monotonic`.
+    """
+
     deadline: float
     subject: str
     unknown: str = ""

@@ -104,6 +104,8 @@ def _result(test: Exercise) -> Iterator[Block]:
 
 
 def _restored(test: Exercise) -> Iterator[Block]:
+    if configuration := test.the("M-03", "restored_configuration"):
+        yield Text(text=f"Configuration: {_sentence(configuration.summary)}")
     newest, older = test.evidence("restored_newest"), test.evidence("restored_older")
     if not (newest.get("key") or older.get("key")):
         yield Text(text="Nothing was restored.")
@@ -226,7 +228,7 @@ def _compared(test: Exercise) -> Iterator[Block]:
 def _not_shown(test: Exercise) -> Iterator[str]:
     pieces = test.evidence("pieces")
     yield "Starting the application on the restored data: the RTO ends when every table is compared."
-    yield "The configuration of the cluster: it has no backups yet."
+    yield "The configuration at work: it was made without pods, custom kinds were only tried, rights are an administrator's."
     yield "Owners and default privileges: the target's role is no superuser; database_recovery restores them."
     yield "Free space on the disk of the target: PostgreSQL does not tell."
     if not test.off_site:

@@ -10,13 +10,24 @@ from typing import TYPE_CHECKING
 from include import looking, settings
 from include.backups import rights as backup_rights
 from include.cache import rights as cache_rights
+from include.configuration import backup_rights as configuration_backup_rights
+from include.configuration import rights as configuration_rights
 from include.errors import ConfigurationError, RunbookError
 from include.findings import Blind
 from include.maintenance import rights as maintenance_rights
 from include.probes import rights
 from include.recovery import rights as recovery_rights
 from include.settings import Settings
-from sre.hooks import backups, cache, disaster, maintenance, operations, recovery
+from sre.hooks import (
+    backups,
+    cache,
+    configuration,
+    configuration_recovery,
+    disaster,
+    maintenance,
+    operations,
+    recovery,
+)
 from sre.hooks.connection import connection
 
 if TYPE_CHECKING:
@@ -65,6 +76,7 @@ def questions(chosen: Settings) -> Mapping[str, Question]:
         ids.pagerduty_events: lambda: _routing_key(ids.pagerduty_events),
         ids.slack: lambda: rights.of_slack(_slack(ids.slack), [chosen.reporting.channel], read=chosen.alerts.channel),
         **of_backups(chosen),
+        **of_configuration(chosen),
         **of_recovery(chosen),
         ids.cache_reader: lambda: cache_rights.of_reader(cache.look(chosen.looking.deadline_s)),
         ids.cache_remover: lambda: cache_rights.of_remover(cache.remover(), chosen.cache),
@@ -92,7 +104,23 @@ def of_disaster_recovery(chosen: Settings) -> Mapping[str, Question]:
         ids.dr_store: lambda: backup_rights.of_recoverer(backups.store(ids.dr_store, chosen.disaster.bucket), limits),
         ids.dr_key: lambda: backup_rights.of_key(backups.private_key(ids.dr_key), ids.dr_key, limits),
         ids.dr_target: lambda: backup_rights.of_scratch(disaster.target(), limits),
+        ids.dr_kubernetes: lambda: configuration_rights.of_empty_namespace(disaster.empty_namespace()),
         ids.report_writer: lambda: backup_rights.of_reporter(disaster.reports(), limits),
+    }
+
+
+def of_configuration(chosen: Settings) -> Mapping[str, Question]:
+    """Return what is asked of each Connection of the configuration's backup."""
+    ids, scratch = chosen.connections, chosen.configuration.scratch_namespace
+    return {
+        ids.configuration_kubernetes: lambda: configuration_backup_rights.of_reader(configuration.lister()),
+        ids.configuration_scratch: lambda: configuration_backup_rights.of_prover(configuration.applier(), scratch),
+        ids.configuration_key: lambda: configuration_backup_rights.of_key(
+            backups.private_key(ids.configuration_key), ids.configuration_key, configuration.recipients()
+        ),
+        ids.configuration_fingerprints: lambda: (
+            f"holds a key of {len(configuration.fingerprint_key(ids.configuration_fingerprints))} characters"
+        ),
     }
 
 
@@ -105,6 +133,10 @@ def of_recovery(chosen: Settings) -> Mapping[str, Question]:
         ids.recovery_window: lambda: recovery_rights.of_window(recovery.keeper()),
         ids.recovery_postgres: lambda: recovery_rights.of_restorer(recovery.restorer(), recovery.keeper()),
         ids.recovery_kubernetes: lambda: recovery_rights.of_cluster(recovery.cluster(), chosen.namespace, limits),
+        ids.recovery_configuration_window: lambda: configuration_rights.of_window(configuration_recovery.window()),
+        ids.recovery_configuration: lambda: configuration_rights.of_recoverer(
+            configuration_recovery.cluster(), configuration_recovery.window()
+        ),
         ids.recovery_redis: lambda: recovery_rights.of_leftovers(recovery.redis(), limits),
         ids.maintenance: lambda: maintenance_rights.of_maintenance(maintenance.login(), chosen.backup),
         ids.gateway: lambda: recovery_rights.of_gateway(recovery.gateway()),

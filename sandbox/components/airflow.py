@@ -16,6 +16,7 @@ import httpx
 
 from sandbox import age_keys, connections
 from sandbox.component import Component, NotReadyError, SetupError
+from sandbox.components.kubernetes import mounts
 from sandbox.components.postgres import dsn, program
 from sandbox.site import PROJECT, Site
 
@@ -41,10 +42,20 @@ def environment(site: Site) -> dict[str, str]:
         "OPS_ENVIRONMENT": "sandbox",
         "OPS_CODE_VERSION": _code_version(),
         **{f"OPS_BACKUP__RECIPIENTS__{name.upper()}": key for name, key in age_keys.recipients(site).items()},
+        **_of_configuration(site),
         "OPS_BACKUP__PROGRAMS": str(program("pg_dump").parent),
         "OPS_BACKUP__SPOOL": str(site.path("backup-spool")),
         "SANDBOX_STATE": str(site.state),
         **{f"AIRFLOW__{key}": value for key, value in _options(site).items()},
+    }
+
+
+def _of_configuration(site: Site) -> dict[str, str]:
+    keys = age_keys.recipients(site, age_keys.OF_CONFIGURATION)
+    return {
+        **{f"OPS_CONFIGURATION__RECIPIENTS__{name.upper()}": key for name, key in keys.items()},
+        **{f"OPS_CONFIGURATION__FOLDERS__{name.upper()}": str(path) for name, path in mounts.folders(site).items()},
+        "OPS_CONFIGURATION__SOURCES__CONFIG": str(mounts.SOURCE),
     }
 
 

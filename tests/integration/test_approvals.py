@@ -236,7 +236,7 @@ from sre.operators.recovery import RecoverOperator
 
 with DAG("intruder", schedule=None, params={{"dry_run": "no"}}):
     TriggerDagRunOperator(task_id="trigger", trigger_dag_id="{DAG_ID}", conf={{"dry_run": "no", "reason": "{WHY}"}})
-    RecoverOperator(task_id="recover", limits=load().backup, target="{DATABASE}", reason="{WHY}")
+    RecoverOperator(task_id="recover", limits=load().backup, target="{DATABASE}", reason="{WHY}", stop_first="False")
 """
 
 

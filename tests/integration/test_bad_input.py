@@ -115,8 +115,8 @@ def test_the_doctor_names_each_mistake_and_changes_nothing(airflow_site: Site) -
     nowhere = ({"OPS_NAMESPACE": "no-such-namespace"}, "correct the setting namespace")
     for (given, named), lines in [
         (SETTINGS[0], 1),
-        (nowhere, 2),
-    ]:  # who looks at the cluster, and who stops its writers
+        (nowhere, 3),
+    ]:  # who looks at the cluster, who stops its writers, and who reads its configuration
         done = doctor(airflow_site, given)
         wrong = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("WRONG")]
         assert (done.returncode, len(wrong)) == (1, lines)

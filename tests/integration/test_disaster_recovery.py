@@ -15,18 +15,36 @@ from pypdf import PdfReader
 
 from sandbox.airflow_api import Airflow
 from sandbox.components import s3
+from sandbox.components.kubernetes.api import Api
+from sandbox.components.kubernetes.layout import admin
 from sandbox.components.postgres import connect
 from sandbox.connections import IDS, all_of
 from sandbox.site import Site
 from tests.include.backups.world import World
+from tests.include.configuration.world import World as Configuration
 from tests.integration.test_blind_sources import change
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 DAG_ID = "monthly_disaster_recovery_test"
 DATABASE = "orchestrator"
-OPERATIONAL = (IDS.backup_source, IDS.backup_scratch, IDS.backup_writer, IDS.backup_verifier, IDS.backup_key)
-RESTORES = {"guard_slot", "restore_newest", "restore_older", "judge_recovery", "write_report", "publish_report"}
+OPERATIONAL = (
+    IDS.backup_source,
+    IDS.backup_scratch,
+    IDS.backup_writer,
+    IDS.backup_verifier,
+    IDS.backup_key,
+    IDS.configuration_key,
+)
+RESTORES = {
+    "guard_slot",
+    "restore_newest",
+    "restore_older",
+    "restore_configuration",
+    "judge_recovery",
+    "write_report",
+    "publish_report",
+}
 FAILOVERS = {"exercise_postgres_failover", "exercise_redis_failover", "exercise_node_drain"}
 
 
@@ -90,6 +108,9 @@ def ran(airflow_site: Site, staging: Site) -> Ran:
     for _ in range(2):
         taken = world.take(leftovers_after_s=43_200)
         world.prover().prove(taken.manifest.facts.key, sha256=taken.sha256)
+    configuration = Configuration(airflow_site)
+    bundle = configuration.take()
+    configuration.prover().prove(bundle.manifest.facts.key, sha256=bundle.sha256)
     airflow = Airflow(airflow_site)
     airflow.wait_for_dags({DAG_ID})
     airflow.unpause(DAG_ID)
@@ -108,6 +129,16 @@ def test_m_03_the_newest_and_an_older_backup_are_restored_without_the_operationa
     assert found
     assert (newest[3]["key"], older[3]["key"] < found.key) == (found.key, True)
     assert {"choose and look", "fetch and open", "restore", "compare"} == set(newest[3]["steps"])
+
+
+def test_m_03_the_newest_bundle_is_made_in_an_empty_namespace_compared_and_removed(ran: Ran) -> None:
+    verdict, summary, seconds, detail = ran.the("M-03", "restored_configuration")
+    assert (verdict, detail["wrong"]) == ("OK", []), summary
+    assert detail["n"] >= 20
+    assert seconds
+    assert detail["key"] in ran.report()["md"].decode()
+    found = Api(admin(ran.site)).call("GET", "/apis/apps/v1/namespaces/ai-orchestrator-dr/deployments")["items"]
+    assert found == []
 
 
 def test_m_04_m_05_the_time_and_the_loss_are_held_against_their_targets(ran: Ran) -> None:

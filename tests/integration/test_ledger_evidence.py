@@ -18,8 +18,8 @@ for entry in load().all_items():
         ITEMS.setdefault(entry.dag, []).append(entry)
 
 
-APPROVED = {"database_recovery"}
-"""What acts only after an approval is asked for its evidence where it gets one: tests/integration/test_approvals.py."""
+APPROVED = {"database_recovery", "configuration_recovery"}
+"""What acts only after an approval is asked for its evidence where it gets one: test_approvals, test_configuration_recovery."""
 
 BESIDE = {"monthly_disaster_recovery_test": "staging"}
 """Fixtures that start what a runbook needs beside the platform."""

@@ -189,8 +189,8 @@ def test_another_pin_is_another_folder() -> None:
 
 
 def test_an_unknown_program_is_named() -> None:
-    with pytest.raises(SetupError, match="'kubectl'"):
-        program("kubectl")
+    with pytest.raises(SetupError, match="'helm'"):
+        program("helm")
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)

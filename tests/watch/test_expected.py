@@ -74,9 +74,12 @@ def test_a_broken_file_is_one_sentence(tmp_path: Path, text: str, said: str) -> 
     assert "\n" not in str(caught.value)
 
 
-def test_a_backup_is_expected_with_the_database_that_the_settings_back_up() -> None:
-    (backup,) = (run for run in load(EXPECTED_RUNS) if run.proof == "good_backup")
-    assert (backup.dag_id, backup.database) == ("daily_database_backup", policy.load().backup.database)
+def test_backups_are_expected_of_what_the_settings_back_up() -> None:
+    found = {run.dag_id: (run.kind, run.database) for run in load(EXPECTED_RUNS) if run.proof == "good_backup"}
+    assert found == {
+        "daily_database_backup": ("database", policy.load().backup.database),
+        "daily_configuration_backup": ("configuration", policy.load().namespace),
+    }
 
 
 def schedule_of(file: Path) -> tuple[str, str] | None:

@@ -15,6 +15,8 @@ from sre.hooks.postgres import parameters
 if TYPE_CHECKING:
     from include.backups.prove import Prover
     from include.backups.store import Store
+    from include.configuration.objects import ObjectApi
+    from include.configuration.shelf import Shelf
     from include.settings import BackupLimits
 
 
@@ -56,6 +58,30 @@ def _pieces() -> Mapping[Piece, Callable[[], Any]]:
 def target() -> Login:
     """Return the login at the empty server that is recovered into."""
     return Login(parameters(settings.load().connections.dr_target), "connections.dr_target")
+
+
+def shelf() -> Shelf:
+    """Return the configuration's bundles as they can be had with the key and the credentials of disaster recovery alone."""
+    from include.configuration.shelf import Shelf
+
+    chosen = settings.load()
+    ids = chosen.connections
+    return Shelf(
+        store=backups.store(ids.dr_store, chosen.disaster.bucket),
+        namespace=chosen.namespace,
+        key=backups.private_key(ids.dr_key),
+        key_from=f"the Connection {ids.dr_key}",
+    )
+
+
+def empty_namespace() -> ObjectApi:
+    """Return the API as who may make and remove, in one namespace that is empty."""
+    from include.configuration.objects import ObjectApi
+    from sre.hooks.kubernetes import api_client
+
+    chosen = settings.load()
+    client = api_client(chosen.connections.dr_kubernetes)
+    return ObjectApi(client, namespace=chosen.disaster.namespace, manager="ops-disaster-config")
 
 
 def reports() -> Store:

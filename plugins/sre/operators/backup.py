@@ -257,7 +257,7 @@ class SweepBackupsOperator(BackupOperator):
 
         runs.refuse_backfill(context)
         reaper = backups.store(settings.load().connections.backup_reaper)
-        swept = sweep(reaper, backups.scratch(), self.limits, datetime.now(UTC))
+        swept = sweep(reaper, backups.scratch(), self.limits, datetime.now(UTC), settings.load().namespace)
         return Report(
             source=self.source, checked=1, findings=(self.found("B-05", self.failed, str(swept), **asdict(swept)),)
         )

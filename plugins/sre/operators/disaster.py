@@ -102,6 +102,28 @@ class RestoreOlderOperator(DisasterOperator):
         return self.said(*judge_older(outcome, self.limits))
 
 
+class RestoreConfigurationOperator(DisasterOperator):
+    """Restore the newest good configuration bundle into an empty namespace, compare, and remove it (M-03).
+
+    Nothing of it works there, and only the key and credentials of disaster recovery are used.
+    """
+
+    def __init__(self, *, limits: BackupLimits, **kwargs: Any) -> None:
+        super().__init__(limits=limits, source="configuration", item="M-03", failed="restored_configuration", **kwargs)
+
+    def look(self, context: Context) -> Report:
+        """Open, make, compare, remove."""
+        from include.checks.disaster import judge_configuration
+        from include.disaster.configuration import restore_into_empty
+        from sre.hooks import disaster
+
+        runs.refuse_backfill(context)
+        decided = time.monotonic()
+        chosen = disaster.shelf().open("")
+        restored = restore_into_empty(disaster.empty_namespace(), chosen.bundle)
+        return self.said(judge_configuration(restored, chosen.key, time.monotonic() - decided, self.limits))
+
+
 class JudgeRecoveryOperator(DisasterOperator):
     """Hold what the restore took and lost against the targets, the tests before, and the month (M-04, M-05).
 

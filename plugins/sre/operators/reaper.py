@@ -69,6 +69,30 @@ class ReapOperationsOperator(ReaperOperator):
             yield replace(self.found("X-05", "stop_order", summary, Severity.WARNING), next_step="make go lifts it")
 
 
+class ReapWindowOperator(ReaperOperator):
+    """Shut the window of the configuration recovery if none is at work and it was left open."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(source="window", item="X-07", failed="window", **kwargs)
+
+    def look(self, context: Context) -> Report:
+        """Look, and shut."""
+        from include.configuration.window import shut_forgotten
+        from sre.hooks.configuration_recovery import window
+        from sre.hooks.operations import operations
+
+        runs.refuse_backfill(context)
+        held = shut_forgotten(window(), operations())
+        said = f"ops-recover-config could have written for operation {held}, and no recovery runs: its window was shut"
+        severity = Severity.WARNING if held else Severity.OK
+        finding = self.found("X-07", self.failed, said if held else "no window was left open", severity)
+        return Report(source=self.source, checked=1, findings=(finding,))
+
+
+TAKEN_BACK_BY = {"configuration recovery": "include.configuration rollback", "cache removal": "include.cache undo"}
+"""What takes an operation of a kind back by hand, where it is not that of the database's recovery."""
+
+
 class ReapRecoveriesOperator(ReaperOperator):
     """Shut a window that was left open, and drop what a recovery kept once it is a week old and a good backup was taken since."""
 
@@ -104,4 +128,5 @@ class ReapRecoveriesOperator(ReaperOperator):
 def _way_out(each: Standing) -> str:
     if each.by.startswith(ONLY_GOES_ON):
         return "clear its task: it sweeps what it left and goes on, or ends"
-    return f"clear its task to go on, or python -m include.recovery rollback {each.op_id}"
+    way = TAKEN_BACK_BY.get(each.kind, "include.recovery rollback")
+    return f"clear its task to go on, or python -m {way} {each.op_id}"

@@ -29,17 +29,31 @@ class RetentionOperator(BackupOperator):
     """A step of the retention: its failure is no emergency, since then nothing is deleted; only a deletion that went wrong pages.
 
     :param limits: of the backups; `retention`: what may go.
+    :param kind: of which backups: "database" (B-06) or "configuration" (B-15+), by the same rule.
     """
 
-    def __init__(self, *, limits: BackupLimits, retention: RetentionLimits, **kwargs: Any) -> None:
-        super().__init__(limits=limits, item="B-06", **kwargs)
+    def __init__(
+        self, *, limits: BackupLimits, retention: RetentionLimits, kind: str = "database", **kwargs: Any
+    ) -> None:
+        super().__init__(limits=limits, item="B-06" if kind == "database" else "B-15+", **kwargs)
         self.retention = retention
+        self.kind = kind
+
+    @property
+    def name(self) -> str:
+        """Which database, or the configuration of which namespace."""
+        return self.limits.database if self.kind == "database" else settings.load().namespace
+
+    @property
+    def subject(self) -> str:
+        """What all findings are about, and what is leased."""
+        return f"{self.kind}/{self.name}"
 
     def observe(self, context: Context) -> Observed:
         """Look, as the verifier."""
         from include.backups.retire import Observer
 
-        observer = Observer(store=verifier(), database=self.limits.database, limits=self.retention, in_use={})
+        observer = Observer(store=verifier(), database=self.name, limits=self.retention, in_use={}, kind=self.kind)
         return observer.look(good_since(context))
 
     def decided(self, context: Context) -> Plan:
@@ -74,17 +88,17 @@ class PlanRetentionOperator(RetentionOperator):
         steps = [{"key": step.seen.key, "deed": step.deed.value, "reason": step.reason} for step in plan.steps]
         told = {"n": len(steps), "value": plan.remaining_good, "unit": "good", "threshold": self.retention.min_good}
         severity = Severity.WARNING if plan.frozen else Severity.OK
-        planned = self.found("B-06", self.failed, str(plan), severity, **told, frozen=plan.frozen, steps=steps)
+        planned = self.found(self.item, self.failed, str(plan), severity, **told, frozen=plan.frozen, steps=steps)
         yield replace(planned, next_step=PAGE if plan.frozen else "")
         if observed.foreign:
             said = f"{len(observed.foreign)} objects are none of ours and stay: {', '.join(observed.foreign[:3])}"
             yield self.found(
-                "B-06", "foreign", said, Severity.INFO, n=len(observed.foreign), keys=observed.foreign[:100]
+                self.item, "foreign", said, Severity.INFO, n=len(observed.foreign), keys=observed.foreign[:100]
             )
         for step in plan.steps:
             if step.needs_a_person:
                 said = f"{step.seen.key}: {step.reason}"
-                yield replace(self.found("B-06", "strange", said, Severity.WARNING), next_step=PAGE)
+                yield replace(self.found(self.item, "strange", said, Severity.WARNING), next_step=PAGE)
 
 
 class ActingOperator(RetentionOperator):
@@ -116,7 +130,7 @@ class ActingOperator(RetentionOperator):
 
     def _rests(self, why: str) -> Report:
         self.skipped = why
-        found = self.found("B-06", self.failed, why, Severity.INFO)
+        found = self.found(self.item, self.failed, why, Severity.INFO)
         return Report(source=self.source, checked=1, findings=(found,))
 
     @abstractmethod
@@ -157,7 +171,7 @@ class MarkBackupsOperator(ActingOperator):
             retire.unmark(store, seen)
         days, marked, unmarked = self.retention.grace_days, [each.key for each in marks], [each.key for each in unmarks]
         said = f"{len(marks)} marked to go in {days} d{listed(marked)}, {len(unmarks)} unmarked{listed(unmarked)}"
-        found = self.found("B-06", self.failed, said, n=len(marks) + len(unmarks), marked=marked, unmarked=unmarked)
+        found = self.found(self.item, self.failed, said, n=len(marks) + len(unmarks), marked=marked, unmarked=unmarked)
         return Report(source=self.source, checked=len(plan.steps), findings=(found,))
 
 
@@ -193,9 +207,9 @@ class DeleteMarkedOperator(ActingOperator):
             "threshold": self.retention.deletes_max,
         }
         found = self.found(
-            "B-06", self.failed, said, **told, gone=list(retired.gone), left=dict(retired.left), remaining_good=good
+            self.item, self.failed, said, **told, gone=list(retired.gone), left=dict(retired.left), remaining_good=good
         )
-        stayed = [self.found("B-06", "stayed", why, Severity.INFO) for why in left]
+        stayed = [self.found(self.item, "stayed", why, Severity.INFO) for why in left]
         return Report(source=self.source, checked=len(plan.steps), findings=(found, *stayed))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from include.checks.week import Cell
-    from include.findings import Blind
+    from include.checks.week import Cell, Column
 
 
 class VerificationOperator(BackupOperator):
@@ -47,38 +47,43 @@ class JudgeWeekOperator(VerificationOperator):
         super().__init__(limits=limits, source="week", item="W-11", failed="gaps", **kwargs)
 
     def look(self, context: Context) -> Report:
-        """List manifests, objects and locks in one look; a bucket that cannot be read leaves a week of UNKNOWN."""
+        """List manifests, objects and locks, kind by kind; one that cannot be read leaves a week of UNKNOWN."""
+        from include.checks import week
+
+        now = self.now()
+        columns = [self._column(column, now) for column in self._columns()]
+        cells = [column for column, _ in columns]
+        findings = [finding for _, told in columns for finding in told]
+        rows = [row for column in cells for row in week.judge_cells(column)]
+        return Report(
+            source=self.source,
+            checked=sum(map(len, cells)),
+            findings=(*findings, *rows),
+            table=week.table(*cells),
+        )
+
+    def _columns(self) -> list[Column]:
+        from include.checks.week import CONFIGURATION, DATABASE, Column
+
+        return [Column(DATABASE, self.limits.database), Column(CONFIGURATION, settings.load().namespace)]
+
+    def _column(self, column: Column, now: datetime) -> tuple[Sequence[Cell], Sequence[Finding]]:
+        """Return the week of one kind, and what is to be told of it as a whole."""
         from include.backups import standing
         from include.checks import week
         from sre.hooks import backups
 
-        now = self.now()
         try:
             store = backups.store(settings.load().connections.backup_verifier)
-            found = standing.look(store, self.limits.database, now - timedelta(days=week.DAYS + 1))
+            found = standing.look(store, column.name, now - timedelta(days=week.DAYS + 1), column.kind)
         except RunbookError as error:
-            return self._unseen(error, now)
-        cells = week.database_cells(found, self.limits, now)
-        return self._report(cells, now, tuple(week.judge_database(found, cells, self.limits, now)))
-
-    def _unseen(self, error: RunbookError, now: datetime) -> Report:
-        from include.checks import week
-
-        why: Blind = blind(error)
-        cells = week.unseen_cells(week.DATABASE, why.reason, self.limits, now)
-        return self._report(cells, now, (self._failure(error),))
-
-    def _report(self, cells: Sequence[Cell], now: datetime, findings: tuple[Finding, ...]) -> Report:
-        from include.checks import week
-
-        others = week.unseen_cells(week.CONFIGURATION, week.NO_CONFIGURATION, self.limits, now)
-        rows = (*week.judge_cells(cells), *week.judge_cells(others), week.judge_configuration(self.limits))
-        return Report(
-            source=self.source,
-            checked=len(cells) + len(others),
-            findings=(*findings, *rows),
-            table=week.table(cells, others),
-        )
+            cells = week.unseen_cells(column.kind, blind(error).reason, self.limits, now)
+            return cells, [replace(self._failure(error), subject=column.subject)]
+        if column.kind == week.CONFIGURATION and not found and not self.limits.configuration_expected:
+            cells = week.unseen_cells(column.kind, week.NO_CONFIGURATION, self.limits, now, excused=True)
+            return cells, [week.nothing_expected()]
+        cells = week.cells_of(column.kind, found, self.limits, now)
+        return cells, list(week.judge_column(column, found, cells, self.limits, now))
 
 
 class RestoreRandomBackupOperator(VerificationOperator):

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import time
 
+from sandbox.components.kubernetes import mounts
 from sandbox.components.kubernetes.api import Api, Object
 from sandbox.components.kubernetes.layout import NAMESPACE, admin, token_kubeconfig
 from sandbox.components.kubernetes.manifests import MANIFESTS, RIGHTS, objects
 from sandbox.components.kubernetes.ownership import refuse_foreign_namespace
 from sandbox.site import Site
 
-ACCOUNTS = ("ops-read", "ops-recover-db", "ops-watchdog", "simulator")
-STAGING = "ai-orchestrator-staging"
-STAGING_ACCOUNTS = ("ops-failover",)
+ACCOUNTS = (
+    "ops-read",
+    "ops-config-backup",
+    "ops-recover-config",
+    "ops-recover-db",
+    "ops-recover-window",
+    "ops-watchdog",
+    "simulator",
+)
+SCRATCH, DISASTER, STAGING = "ai-orchestrator-scratch", "ai-orchestrator-dr", "ai-orchestrator-staging"
+ELSEWHERE = {SCRATCH: "ops-config-prove", DISASTER: "ops-disaster-config", STAGING: "ops-failover"}
+"""The account of each namespace that has one of its own."""
 TOKEN_LIFETIME_S = 366 * 24 * 3600  # a new one at every start; a platform that never stops lives a year
 ESTABLISHED_WITHIN_S = 20
 
@@ -26,13 +36,14 @@ def lay(site: Site) -> None:
     for source in (MANIFESTS / "cluster", RIGHTS, MANIFESTS / "staging", RIGHTS / "staging"):
         for thing in objects(site, source):
             api.apply(thing, force=True)
+    mounts.lay(site)
     for thing in objects(site, MANIFESTS / "namespace"):
         if note := api.apply_once(thing):
             print(f"  {note}", flush=True)
     for account in ACCOUNTS:
         token_kubeconfig(site, account, token(api, account))
-    for account in STAGING_ACCOUNTS:
-        token_kubeconfig(site, account, token(api, account, STAGING))
+    for namespace, account in ELSEWHERE.items():
+        token_kubeconfig(site, account, token(api, account, namespace))
 
 
 def _define_kinds(api: Api, site: Site) -> None:

@@ -18,12 +18,15 @@ from include import settings
 from include.backups import __main__ as cli
 from include.backups import catalogue, keys, manifest
 from include.backups.catalogue import Backup, Mark, Verdict
+from include.backups.manifest import ConfigurationFacts, ConfigurationManifest
+from include.configuration.take import summary
 from include.errors import ConfigurationError
 from include.settings import BackupLimits
 from tests.include.backups.bucket import Bucket
 from tests.include.backups.samples import AT, KEY, OP_ID, facts
 from tests.include.backups.samples import manifest as sample
 from tests.include.backups.sealed import ESCROW, OURS, PLAIN, STRANGER, backup
+from tests.include.configuration.things import clear, config
 
 GOOD = Mark(verdict=Verdict.GOOD, at=AT, manifest="c" * 64, rto_s=41.6)
 BAD = Mark(verdict=Verdict.BAD, at=AT, manifest="c" * 64, reason="table public.a has 59 rows instead of 60")
@@ -112,7 +115,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.Ca
     (tmp_path / "programs").mkdir()
     (tmp_path / "programs" / "pg_restore").write_text(PG_RESTORE)
     (tmp_path / "programs" / "pg_restore").chmod(0o755)
-    monkeypatch.setattr(settings, "load", lambda: SimpleNamespace(backup=desk.limits))
+    monkeypatch.setattr(settings, "load", lambda: SimpleNamespace(backup=desk.limits, namespace="shop"))
     monkeypatch.setattr(cli, "_store", lambda limits: desk.bucket.store)
     return desk
 
@@ -124,6 +127,23 @@ def umask(mask: int) -> Iterator[None]:
         yield
     finally:
         os.umask(before)
+
+
+def test_the_configurations_backups_are_a_list_of_their_own_and_hold_no_sql(desk: Desk) -> None:
+    backup(desk.bucket)
+    mine = keys.fresh("shop", AT, OP_ID, 1, keys.CONFIGURATION)
+    known = {"key": mine, "op_id": OP_ID, "taken_at": AT, "finished_at": AT, "code_version": "x", "previous": None}
+    of = ConfigurationFacts(**known, recipients={}, **summary(clear(config())))
+    text = manifest.render(ConfigurationManifest(format=1, facts=of, objects={}))
+    good = Mark(verdict=Verdict.GOOD, at=AT, manifest=manifest.sha256(text), rto_s=3.0)
+    desk.bucket.keep(mine + keys.MANIFEST, text, **good.tags())
+    code, printed, _ = desk.run("--configuration", "list")
+    listed, total = printed.decode().splitlines()
+    assert (code, total) == (0, "1 backups of shop, 1 good")
+    assert listed == f"2026-11-25 02:00Z GOOD           0 B         1 objects {mine}  restored and equal in 3 s"
+    assert "orchestrator" in desk.run("list")[1].decode()
+    said = desk.refused("--configuration", "sql", "--identity", desk.key(), "--output", str(desk.output))
+    assert said == f"{mine} is of a configuration, which holds no SQL and no roles"
 
 
 def test_the_list_has_one_line_a_backup_oldest_first_and_what_was_never_finished(desk: Desk) -> None:

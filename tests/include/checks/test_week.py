@@ -60,13 +60,16 @@ def with_night(ago: int, *instead: Standing) -> list[Standing]:
 
 
 def states(found: list[Standing], now: datetime = NOW, **limits: Any) -> list[str]:
-    return [cell.state.value for cell in week.database_cells(found, BackupLimits(**limits), now)]
+    return [cell.state.value for cell in week.cells_of(week.DATABASE, found, BackupLimits(**limits), now)]
 
 
 def judged(found: list[Standing], now: datetime = NOW, **limits: Any) -> dict[str, Finding]:
     wanted = BackupLimits(**limits)
-    cells = week.database_cells(found, wanted, now)
-    findings = [*week.judge_database(found, cells, wanted, now), *week.judge_cells(cells)]
+    cells = week.cells_of(week.DATABASE, found, wanted, now)
+    findings = [
+        *week.judge_column(week.Column(week.DATABASE, wanted.database), found, cells, wanted, now),
+        *week.judge_cells(cells),
+    ]
     assert {each.item for each in findings} == {"W-11"}
     assert all(bool(each.next_step) is (each.severity > Severity.INFO) for each in findings if not each.in_table)
     return {each.check if each.check != "cell" else each.subject: each for each in findings}
@@ -252,14 +255,14 @@ def test_a_cell_is_evidence_with_its_key_its_age_and_its_day() -> None:
 
 
 def test_two_weeks_name_their_cells_alike() -> None:
-    later = week.database_cells(WEEK, LIMITS, NOW + timedelta(days=7))
+    later = week.cells_of(week.DATABASE, WEEK, LIMITS, NOW + timedelta(days=7))
     names = [{finding.subject for finding in week.judge_cells(cells)} for cells in (later, week_of(WEEK))]
     assert names[0] == names[1]
     assert len(names[0]) == 7
 
 
 def week_of(found: list[Standing]) -> list[week.Cell]:
-    return week.database_cells(found, LIMITS, NOW)
+    return week.cells_of(week.DATABASE, found, LIMITS, NOW)
 
 
 def test_a_bucket_that_cannot_be_read_is_a_week_of_unknown_told_once() -> None:
@@ -269,23 +272,36 @@ def test_a_bucket_that_cannot_be_read_is_a_week_of_unknown_told_once() -> None:
     assert len(findings) == 7
 
 
-def test_the_configuration_is_unknown_by_design_neither_green_nor_red() -> None:
-    cells = week.unseen_cells(week.CONFIGURATION, week.NO_CONFIGURATION, LIMITS, NOW)
+def test_a_place_without_backups_of_its_configuration_is_neither_green_nor_red() -> None:
+    cells = week.unseen_cells(week.CONFIGURATION, week.NO_CONFIGURATION, LIMITS, NOW, excused=True)
     assert {cell.state for cell in cells} == {State.UNKNOWN}
     rows = list(week.judge_cells(cells))
     assert {(each.severity, each.in_table) for each in rows} == {(Severity.INFO, True)}
-    assert all("UNKNOWN: nothing backs the configuration up yet" in each.summary for each in rows)
-    column = week.judge_configuration(LIMITS)
-    assert told(column) == (Severity.WARNING, "UNKNOWN for each of 7 days: nothing backs the configuration up yet")
+    assert all("UNKNOWN: nothing backs the configuration up here" in each.summary for each in rows)
+    column = week.nothing_expected()
+    assert told(column) == (Severity.WARNING, "UNKNOWN for each of 7 days: nothing backs the configuration up here")
     whole = Report(source="week", checked=14, findings=(*rows, column))
     assert whole.severity is Severity.WARNING  # neither the green of a healthy run nor the red of a broken one
     assert not whole.blind
 
 
-def test_a_configuration_that_is_expected_and_cannot_be_read_is_red() -> None:
-    column = week.judge_configuration(BackupLimits(configuration_expected=True))
-    assert column.severity is Severity.UNKNOWN
-    assert column.blind
+def test_the_configuration_is_judged_by_the_same_rule_as_the_database() -> None:
+    found = with_night(2, standing(2, Verdict.BAD))
+    cells = week.cells_of(week.CONFIGURATION, found, LIMITS, NOW)
+    column = week.Column(week.CONFIGURATION, "shop")
+    findings = {each.check: each for each in week.judge_column(column, found, cells, LIMITS, NOW)}
+    assert {each.subject for each in findings.values()} == {"configuration/shop"}
+    assert told(findings["gaps"]) == (Severity.CRITICAL, "no good backup of 2026-11-28 (BAD)")
+    assert [each.subject for each in week.judge_cells(cells) if each.severity > Severity.OK] == [
+        "saturday/configuration"
+    ]
+    (newest,) = [each for each in week.judge_column(column, [], cells, LIMITS, NOW) if each.check == "newest_good"]
+    assert newest.next_step == "trigger daily_configuration_backup now"
+
+
+def test_a_configuration_that_is_expected_and_cannot_be_read_is_unknown() -> None:
+    rows = list(week.judge_cells(week.unseen_cells(week.CONFIGURATION, DARK.reason, LIMITS, NOW)))
+    assert {each.severity for each in rows} == {Severity.UNKNOWN}
 
 
 def test_the_table_has_a_line_a_day_in_equal_columns() -> None:

@@ -149,11 +149,12 @@ def act_until_killed(state: object, ports: dict[str, int], op_id: str) -> None:
 
 def test_killed_in_the_middle_the_next_try_goes_home_and_exercises_anew(production_site: Site) -> None:
     op_id = approved(production_site)
-    home = target(production_site).observe().leader
+    watched = target(production_site)
+    home = watched.observe().leader
     arguments = (production_site.state, dict(production_site.ports), op_id)
     killed = multiprocessing.get_context("spawn").Process(target=act_until_killed, args=arguments)
     killed.start()
-    pair.eventually(lambda: leads(target(production_site)) not in ("", home), 60)
+    pair.eventually(lambda: leads(watched) not in ("", home), 60)
     killed.kill()
     killed.join()
     done = exercise(production_site, op_id).act(ops(production_site), holder="the next try")

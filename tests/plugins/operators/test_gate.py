@@ -85,7 +85,12 @@ def world(monkeypatch: pytest.MonkeyPatch, runner: OpsDatabase, approver: OpsDat
 def task(*approvers: str, **known: Any) -> ApprovePlanOperator:
     people = approvers or ("alice", "bob", "carol")
     return ApprovePlanOperator(
-        task_id="approve_plan", approvers=people, item="X-00+", page="docs/runbooks/x.md", reason=WHY, **known
+        task_id="approve_plan",
+        approvers=people,
+        item="X-00+",
+        page="docs/runbooks/database_recovery.md",
+        reason=WHY,
+        **known,
     )
 
 
