@@ -26,7 +26,7 @@ from sre.runs import DRY_RUN
 from sre.schedules import BY_HAND
 
 settings = load()
-form = {"prefix": "{{ params.prefix }}", "keys": "{{ params.keys }}", "reason": "{{ params.reason }}"}
+form = {"prefix": "{{ params.prefix }}", "which": "{{ params.which }}", "reason": "{{ params.reason }}"}
 
 with DAG(
     dag_id="cache_removal",
@@ -40,7 +40,7 @@ with DAG(
         "prefix": Param(
             "", type="string", maxLength=100, title="Prefix", description=f"Below {', '.join(settings.cache.prefixes)}"
         ),
-        "keys": Param(Which.WITHOUT_LIFETIME.value, type="string", enum=[*Which], title="Which keys below it"),
+        "which": Param(Which.WITHOUT_LIFETIME.value, type="string", enum=[*Which], title="Which keys below it"),
         "reason": Param(
             "", type="string", maxLength=500, title="Why", description="At least ten characters; kept as evidence"
         ),

@@ -56,7 +56,7 @@ class Request:
             )
         if self.which not in list(Which):
             raise ConfigurationError(
-                f"keys: one of {', '.join(Which)}, not {one_line(repr(self.which), 60)}; nothing was changed, trigger it again"
+                f"which: one of {', '.join(Which)}, not {one_line(repr(self.which), 60)}; nothing was changed, trigger it again"
             )
         if len(self.reason.strip()) < REASON_LETTERS:
             raise ConfigurationError(

@@ -180,7 +180,7 @@ def test_a_budget_of_zero_is_refused_by_the_form_and_by_the_step(airflow: Airflo
 
 
 def begun(airflow: Airflow, **form: Any) -> str:
-    asked = {"prefix": "cache:odd:", "keys": "without a lifetime", "reason": WHY} | form
+    asked = {"prefix": "cache:odd:", "which": "without a lifetime", "reason": WHY} | form
     return Airflow(airflow.site, "operator_one").trigger(REMOVAL, **asked)
 
 

@@ -181,15 +181,15 @@ def seconds(budget: object) -> int:
 class RemovalOperator(BackupOperator):
     """A step of the removal.
 
-    :param prefix: below which keys are removed; `keys`: which of them; `reason`: why; all as rendered.
+    :param prefix: below which keys are removed; `which`: of them; `reason`: why; all as rendered.
     """
 
-    template_fields = ("prefix", "keys", "reason")
+    template_fields = ("prefix", "which", "reason")
 
-    def __init__(self, *, prefix: str, keys: str, reason: str, **kwargs: Any) -> None:
+    def __init__(self, *, prefix: str, which: str, reason: str, **kwargs: Any) -> None:
         super().__init__(limits=settings.load().backup, item="R-02", **kwargs)
         self.prefix = prefix
-        self.keys = keys
+        self.which = which
         self.reason = reason
 
     @property
@@ -206,7 +206,7 @@ class RemovalOperator(BackupOperator):
         runs.refuse_backfill(context)
         ti, chosen = context["ti"], settings.load()
         request = Request(
-            op_id=runs.op_id(ti.dag_id, ti.run_id), prefix=self.prefix, which=self.keys, reason=self.reason
+            op_id=runs.op_id(ti.dag_id, ti.run_id), prefix=self.prefix, which=self.which, reason=self.reason
         )
         request.refuse(chosen.cache)
         return Removal(request=request, redis=cache.remover, chosen=chosen)

@@ -35,7 +35,7 @@ def test_a_prefix_of_the_list_is_taken(prefix: str) -> None:
         ({"prefix": "cache:[a]:"}, ConfigurationError, "prefix: small letters"),
         ({"prefix": "cache:report:\n"}, ConfigurationError, "prefix: small letters"),
         ({"prefix": "{{ params.x }}"}, ConfigurationError, "prefix: small letters"),
-        ({"which": "everything"}, ConfigurationError, "keys: one of without a lifetime, all"),
+        ({"which": "everything"}, ConfigurationError, "which: one of without a lifetime, all"),
         ({"reason": "   short   "}, ConfigurationError, "reason: at least 10 characters"),
     ],
 )
