@@ -109,6 +109,10 @@ class Connections(Limits):
     production_failover_patroni: str = "orchestrator_patroni"  # may order a switchover there; optional
     failover_redis: str = "staging_redis_failover"  # the staging pair: FAILOVER, and keys of its own
     failover_kubernetes: str = "staging_kubernetes_failover"  # cordons staging nodes, evicts in the staging namespace
+    cache_reader: str = "orchestrator_redis_cache_reader"  # measures keys, and reads no value
+    cache_remover: str = (
+        "orchestrator_redis_cache_remover"  # copies, unlinks and brings back cache keys, and touches no others
+    )
     gateway: str = "orchestrator_gateway"  # the application's front door; its password passes maintenance mode
     cleanup_postgres: str = (
         "orchestrator_postgres_cleanup"  # deletes what a receipt of the archive names, reads no table
@@ -516,6 +520,48 @@ class RestoreLimits(Limits):
     keep_days: Annotated[int, Field(ge=7, le=90)] = 7  # the old database stays for a week before it may be dropped
 
 
+class CacheLimits(Limits):
+    """Of `weekly_cache_maintenance` and `cache_removal`."""
+
+    memory_warning_percent: Percent = 80  # of maxmemory: room for one day of growth
+    memory_critical_percent: Percent = 90  # a snapshot forks, and a busy hour comes on top
+    fragmentation_warning: Annotated[float, Field(gt=1, le=10)] = 1.5  # a third of what the system gave is not used
+    fragmentation_from_bytes: Annotated[int, Field(ge=1)] = 100 * 1024**2  # below, the server's own code is most of it
+    fragmentation_waste_bytes: Annotated[int, Field(ge=1)] = 1024**3  # less is not worth anybody's evening
+    lingering_warning_percent: Percent = 25  # of what has run out and is still there: Redis itself aims below 10
+    hit_warning_percent: Percent = 90  # every tenth question reaches the database
+    hit_min_n: Annotated[int, Field(ge=1)] = 1000  # with fewer the ratio wobbles by more than a point
+    budget_s: Annotated[int, Field(ge=1, le=1800)] = 300  # for looking at keys, at 04:00 on a Sunday
+    busy_percent: Annotated[float, Field(gt=0, le=50)] = (
+        10  # of the time a node answers us; the rest is everybody else's
+    )
+    sample_keys: Annotated[int, Field(ge=1000, le=10_000_000)] = (
+        100_000  # type and lifetime of so many; of more keys a random part
+    )
+    batch_keys: Annotated[int, Field(ge=10, le=1000)] = 100  # names asked for at once: some 30 microseconds of the node
+    big_key_bytes: Annotated[int, Field(ge=1024)] = (
+        10 * 1024**2
+    )  # to read or delete it stops everybody for milliseconds
+    big_key_elements: Annotated[int, Field(ge=1000)] = 1_000_000  # so does walking through it
+    top: Annotated[int, Field(ge=1, le=100)] = 20  # largest keys and prefixes that are shown
+    named_from_keys: Annotated[int, Field(ge=2, le=10_000)] = 20  # a prefix of fewer keys may be somebody's name
+    prefixes: Annotated[tuple[KeyPrefix, ...], Field(min_length=1)] = ("cache:",)  # only keys below them may be removed
+    never: tuple[KeyPrefix, ...] = ("queue:", "session:", "lock:", "recovery:", "failover:")
+    """Work, people who are logged in, locks, what a recovery set aside: a prefix that reaches into one of them is refused."""
+    removal_keys_max: Annotated[int, Field(ge=1, le=10_000_000)] = 200_000  # more is a matter for the application
+    removal_batch_keys: Annotated[int, Field(ge=1, le=500)] = 200  # one transaction; the copies are made before it
+    removal_batch_bytes: Annotated[int, Field(ge=1024)] = 4 * 1024**2
+    """Of one copy, and so of the largest key that is removed: a larger one would stop the server while it is copied."""
+    undo_days: Annotated[int, Field(ge=1, le=90)] = 7  # for so long the copies are kept
+
+    @model_validator(mode="after")
+    def _caches_alone_are_removed(self) -> CacheLimits:
+        for mine in self.prefixes:
+            if other := next((each for each in self.never if mine.startswith(each) or each.startswith(mine)), ""):
+                raise ValueError(f"{mine} reaches into {other}, which is never removed; take it out of cache.prefixes")
+        return self
+
+
 class FailoverLimits(Limits):
     """Of the failover exercise (M-02): monthly on the staging target, on production when people want and approve it."""
 
@@ -636,6 +682,7 @@ class Settings(BaseSettings):
     disaster: DisasterLimits = DisasterLimits()
     recovery: RecoveryLimits = RecoveryLimits()
     restore: RestoreLimits = RestoreLimits()
+    cache: CacheLimits = CacheLimits()
     configuration_recovery: ConfigurationRecoveryLimits = ConfigurationRecoveryLimits()
     failover: FailoverLimits = FailoverLimits()
     cleanup: CleanupLimits = CleanupLimits()

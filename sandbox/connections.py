@@ -72,6 +72,8 @@ def _operations(site: Site) -> dict[str, dict[str, Any]]:
         IDS.recovery_configuration: _kubernetes(site, "ops-recover-config"),
         IDS.recovery_configuration_window: _kubernetes(site, "ops-recover-window"),
         IDS.recovery_redis: _redis(site, "ops_recover"),
+        IDS.cache_reader: _redis(site, "ops_cache_reader"),
+        IDS.cache_remover: _redis(site, "ops_cache_remover"),
         IDS.recovery_postgres: _postgres(site, "ops_restore", "postgres", "postgres"),
         IDS.recovery_window: _postgres(site, "ops_window", "postgres", "postgres"),
         IDS.maintenance: _postgres(site, "ops_maint", "orchestrator", "postgres"),

@@ -37,10 +37,11 @@ def span(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Share:
-    """`hits` out of `n`, with the 95 % interval of Wilson (1927), which holds for small n and for shares near 0 or 1."""
+    """`hits` out of `n`, with the interval of Wilson (1927), 95 % unless told otherwise, which holds for small n and near 0 or 1."""
 
     hits: float
     n: float
+    z: float = Z_95
 
     @property
     def value(self) -> float:
@@ -58,12 +59,12 @@ class Share:
         return min(1.0, self._centre() + self._spread()) if self.n else 1.0
 
     def _centre(self) -> float:
-        return (self.value + Z_95**2 / (2 * self.n)) / (1 + Z_95**2 / self.n)
+        return (self.value + self.z**2 / (2 * self.n)) / (1 + self.z**2 / self.n)
 
     def _spread(self) -> float:
         # Extrapolated counts of Prometheus can leave a share a hair outside 0..1.
         inside = min(max(self.value, 0.0), 1.0)
-        return Z_95 / (1 + Z_95**2 / self.n) * sqrt(inside * (1 - inside) / self.n + Z_95**2 / (4 * self.n**2))
+        return self.z / (1 + self.z**2 / self.n) * sqrt(inside * (1 - inside) / self.n + self.z**2 / (4 * self.n**2))
 
     def evidence(self) -> dict[str, float]:
         """Return interval ends in percent, for `detail`."""

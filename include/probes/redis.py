@@ -88,28 +88,31 @@ def enqueued_at(item: bytes | str | None) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def explained(deed: Callable[[], Answer]) -> Answer:
-    """Run it; a RunbookError says why it failed."""
+def explained(deed: Callable[[], Answer], setting: str = "connections.redis") -> Answer:
+    """Run it; a RunbookError says why it failed.
+
+    :param setting: that names the Connection.
+    """
     import redis
 
     try:
         return deed()
     except (redis.AuthenticationError, redis.exceptions.NoPermissionError) as error:
         raise ConfigurationError(
-            f"Redis refuses the login: {error}; check the Connection in connections.redis and deploy/redis"
+            f"Redis refuses the login: {error}; check the Connection in {setting} and deploy/redis"
         ) from None
     except redis.ResponseError as error:
-        raise _answered(error) from None
+        raise _answered(error, setting) from None
     except (redis.RedisError, OSError) as error:
         raise TransientError(f"Redis did not answer: {type(error).__name__}") from None
 
 
-def _answered(error: Exception) -> RunbookError:
+def _answered(error: Exception, setting: str) -> RunbookError:
     text = str(error)
     if text.startswith("WRONGTYPE"):
         return ConfigurationError("the key of the work queue is no list; change the setting redis.queue")
     if "NOAUTH" in text or "WRONGPASS" in text or "NOPERM" in text:
         return ConfigurationError(
-            f"Redis refuses the login: {text}; check the Connection in connections.redis and deploy/redis"
+            f"Redis refuses the login: {text}; check the Connection in {setting} and deploy/redis"
         )
     return TransientError(f"Redis answered {text}")

@@ -92,7 +92,7 @@ def access(connections: Connections, chosen: Settings) -> Access:
         ),
         window=Login(connections.postgres(ids.recovery_window), "connections.recovery_window"),
         cluster=ApiCluster(kubernetes(connections, ids.recovery_kubernetes)),
-        redis=lambda: _redis(connections, ids.recovery_redis),
+        redis=lambda: redis(connections, ids.recovery_redis, decode_responses=True),
         gateway=lambda: _gateway(connections, ids.gateway),
         free_bytes=lambda: _free_bytes(connections, chosen),
     )
@@ -135,7 +135,8 @@ def kubernetes(connections: Connections, conn_id: str) -> Any:
     return config.new_client_from_config(config_file=path)
 
 
-def _redis(connections: Connections, conn_id: str) -> Redis:
+def redis(connections: Connections, conn_id: str, **options: Any) -> Redis:
+    """Return a client of Redis; its answers are bytes unless the options say otherwise."""
     from redis import Redis as Client
 
     to = connections[conn_id]
@@ -144,9 +145,9 @@ def _redis(connections: Connections, conn_id: str) -> Redis:
         port=int(to.get("port") or 6379),
         username=to.get("login"),
         password=to.get("password"),
-        decode_responses=True,
         socket_timeout=ANSWERS_WITHIN_S,
         socket_connect_timeout=ANSWERS_WITHIN_S / 2,
+        **options,
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from include import looking, settings
 from include.backups import rights as backup_rights
+from include.cache import rights as cache_rights
 from include.cleanup import rights as cleanup_rights
 from include.configuration import backup_rights as configuration_backup_rights
 from include.configuration import rights as configuration_rights
@@ -20,6 +21,7 @@ from include.recovery import rights as recovery_rights
 from include.settings import Settings
 from sre.hooks import (
     backups,
+    cache,
     cleanup,
     configuration,
     configuration_recovery,
@@ -78,6 +80,8 @@ def questions(chosen: Settings) -> Mapping[str, Question]:
         **of_backups(chosen),
         **of_configuration(chosen),
         **of_recovery(chosen),
+        ids.cache_reader: lambda: cache_rights.of_reader(cache.look(chosen.looking.deadline_s)),
+        ids.cache_remover: lambda: cache_rights.of_remover(cache.remover(), chosen.cache),
     }
 
 

@@ -18,7 +18,7 @@ from redis.retry import Retry
 from sandbox.component import Component, NotReadyError, SetupError
 from sandbox.site import PROJECT, Site
 
-USERS = ("admin", "orchestrator_app", "ops_health", "ops_recover")
+USERS = ("admin", "orchestrator_app", "ops_health", "ops_recover", "ops_cache_reader", "ops_cache_remover")
 QUEUE = "queue:workflows"
 CACHE_KEYS = 3_000
 SESSIONS = 200

@@ -149,6 +149,11 @@ def test_what_changes_production_can_be_tried_dry(name: str) -> None:
 
 
 @each_file
+def test_no_field_of_a_form_has_the_name_of_a_method_which_a_template_would_find_instead(name: str) -> None:
+    assert set(bag()[name].params) & set(dir(dict)) == set()
+
+
+@each_file
 def test_no_last_task_turns_a_blind_run_green(name: str) -> None:
     from airflow.sdk import TriggerRule
 

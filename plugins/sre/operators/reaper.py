@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from include.recovery.reap import Kept
 
 PAGE = "docs/runbooks/hourly_operations_reaper.md"
-TAKEN_BACK_BY = {"database recovery": "include.recovery", "configuration recovery": "include.configuration"}
+TAKEN_BACK_BY = {
+    "database recovery": "include.recovery rollback",
+    "configuration recovery": "include.configuration rollback",
+    "cache removal": "include.cache undo",
+}
 """What takes an operation back by hand, by the kind of its plan; any other only goes on."""
 
 
@@ -123,4 +127,4 @@ class ReapRecoveriesOperator(ReaperOperator):
 
 def _way_out(each: Standing) -> str:
     on, back = "clear its task to go on", TAKEN_BACK_BY.get(each.kind)
-    return f"{on}, or python -m {back} rollback {each.op_id}" if back else on
+    return f"{on}, or python -m {back} {each.op_id}" if back else on
