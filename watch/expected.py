@@ -57,7 +57,7 @@ class ExpectedRun(BaseModel):
     dag_id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,199}$")]
     cron: Annotated[str, AfterValidator(_known_cron)]
     zone: Annotated[policy.TimeZoneName, BeforeValidator(_named_in_the_settings)]
-    grace_minutes: Annotated[float, Field(gt=0, le=24 * 60)]
+    grace_minutes: Annotated[float, Field(gt=0, le=7 * 24 * 60)]
     proof: Literal["evidence", "good_backup"]
     database: Annotated[
         str, Field(pattern=r"^[\w.-]{0,63}$", validate_default=True), AfterValidator(_only_of_a_backup)
