@@ -77,7 +77,7 @@ proof: ready  ## the proofs in full; NAME=… runs one
 	@.venv/bin/pytest -m proof $(if $(NAME),-k "$(NAME)") --proof-full
 
 bench: install  ## the speed claims, as ratios; the platform must be up
-	@for name in $(or $(NAME),health airflow backup restore configuration); do echo "== $$name"; $(PY) -m sandbox run benchmarks.$$name $(if $(JSON),--json); done
+	@for name in $(or $(NAME),health airflow backup restore configuration cleanup); do echo "== $$name"; $(PY) -m sandbox run benchmarks.$$name $(if $(JSON),--json); done
 
 faults: install  ## what can be made sick
 	@$(PY) -m sandbox.faults list

@@ -114,6 +114,10 @@ class Connections(Limits):
         "orchestrator_redis_cache_remover"  # copies, unlinks and brings back cache keys, and touches no others
     )
     gateway: str = "orchestrator_gateway"  # the application's front door; its password passes maintenance mode
+    cleanup_postgres: str = (
+        "orchestrator_postgres_cleanup"  # deletes what a receipt of the archive names, reads no table
+    )
+    archive_writer: str = "orchestrator_s3_archive_writer"  # may put below archive/, and nothing else
 
 
 class KubernetesLimits(Limits):
@@ -355,6 +359,7 @@ class ConfigurationLimits(Limits):
         "kube-controller-manager",
         "ops-recover-db",
         "ops-recover-config",
+        "ops-recover-config-restart",
         "ops-maint",
     )
     certificate_warning_days: Annotated[int, Field(ge=1, le=365)] = 14  # cert-manager renews 30 days before the end
@@ -580,11 +585,49 @@ class FailoverLimits(Limits):
     node_drain_within_s: Seconds = 120  # a pod may take its 30 s to end; a budget that still says no then means no
 
 
+class CleanupLimits(Limits):
+    """Of `monthly_database_cleanup`. As in `retention`, a number of days is a whole number and nothing else.
+
+    The database holds the same floors itself: deploy/postgres/orchestrator_cleanup.sql.
+    """
+
+    execution_logs_days: Annotated[int, Field(strict=True, ge=90, le=3650)] = 90  # the runbook's own
+    audit_logs_days: Annotated[int, Field(strict=True, ge=365, le=3650)] = 365  # the runbook's own
+    versions_kept: Annotated[int, Field(strict=True, ge=10, le=1000)] = 10  # the runbook's own
+    audit_policy: Annotated[str, Field(max_length=200)] = (
+        ""  # the decision by which audit logs may leave the database; empty: they stay
+    )
+    audit_lock_days: Annotated[int, Field(strict=True, ge=1, le=3650)] = 730  # nobody can remove their archive before
+    held: Mapping[
+        Literal["execution_logs", "audit_logs", "workflow_versions"], str
+    ] = {}  # legal hold: table and reason
+    share_max_percent: Annotated[float, Field(gt=0, le=100)] = 20  # of a table; more, and people are asked first
+    share_from_rows: Annotated[int, Field(strict=True, ge=0)] = 10_000  # below, a share says nothing: 300 rows of 1,000
+    rows_max: Annotated[int, Field(strict=True, ge=1)] = (
+        1_000_000  # of a table; a busy month, a quarter of an hour at this pace
+    )
+    rows_per_object: Annotated[int, Field(strict=True, ge=1, le=50_000)] = 5000  # a megabyte or two, held in memory
+    rows_per_batch: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 200  # some milliseconds of locks
+    busy_percent: Annotated[float, Field(gt=0, le=100)] = (
+        5  # of the time; the rest belongs to the application, whose p99 a fifth would raise by a half (benchmarks)
+    )
+    wal_bytes_per_s: Annotated[int, Field(strict=True, ge=10_000)] = 8 * 1024**2  # what a replica on a slow line takes
+    replica_lag_max_s: Seconds = 30  # of the slowest replica; above it the clean-up waits
+    lag_wait_s: Seconds = 600  # and then it stands still, to go on another time
+    rounds: Annotated[int, Field(strict=True, ge=1, le=20)] = 5  # for rows that were changed or locked meanwhile
+
+
 class GateLimits(Limits):
     """Of everything that changes production after people approved it."""
 
     recovery_approvers: tuple[str, ...] = ()  # users of Airflow; empty: nobody may, so nothing is recovered by Airflow
     recovery_people: Annotated[int, Field(ge=2, le=5)] = 2  # behind each recovery, the one who asks for it counted
+    cleanup_approvers: tuple[
+        str, ...
+    ] = ()  # of a clean-up that is larger than usual; empty: nobody, so it stays undone
+    working_days: tuple[Annotated[int, Field(ge=0, le=6)], ...] = (0, 1, 2, 3, 4)  # Monday is 0
+    working_from_h: Annotated[int, Field(ge=0, le=23)] = 9  # in the team's time zone; nobody is asked at night
+    working_until_h: Annotated[int, Field(ge=1, le=24)] = 16  # an answer and the work after it end in daylight
     answer_within_s: Annotated[float, Field(ge=60, le=1800)] = (
         1800  # what was true when it was asked is not true for ever; the ops database holds the same half hour
     )
@@ -642,6 +685,7 @@ class Settings(BaseSettings):
     cache: CacheLimits = CacheLimits()
     configuration_recovery: ConfigurationRecoveryLimits = ConfigurationRecoveryLimits()
     failover: FailoverLimits = FailoverLimits()
+    cleanup: CleanupLimits = CleanupLimits()
     gate: GateLimits = GateLimits()
     looking: Looking = Looking()
     reporting: Reporting = Reporting()
@@ -674,13 +718,13 @@ class Settings(BaseSettings):
 
 
 class Environment(EnvSettingsSource):
-    """The environment, where everything is text: plain digits are a whole number there, also for the strict ones of `retention`."""
+    """The environment, where everything is text: plain digits are a whole number there, also for the strict ones of what deletes."""
 
     def __call__(self) -> dict[str, Any]:
         """Return what is set."""
         found = super().__call__()
-        group = found.get("retention")
-        return {**found, "retention": _with_whole_numbers(group)} if isinstance(group, dict) else found
+        groups = {name: found[name] for name in ("retention", "cleanup") if isinstance(found.get(name), dict)}
+        return {**found, **{name: _with_whole_numbers(group) for name, group in groups.items()}}
 
 
 def _with_whole_numbers(group: Mapping[str, Any]) -> dict[str, Any]:

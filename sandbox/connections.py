@@ -77,6 +77,8 @@ def _operations(site: Site) -> dict[str, dict[str, Any]]:
         IDS.recovery_postgres: _postgres(site, "ops_restore", "postgres", "postgres"),
         IDS.recovery_window: _postgres(site, "ops_window", "postgres", "postgres"),
         IDS.maintenance: _postgres(site, "ops_maint", "orchestrator", "postgres"),
+        IDS.cleanup_postgres: _postgres(site, "ops_cleanup", "orchestrator", "postgres"),
+        IDS.archive_writer: _s3(site, "archive_writer"),
         IDS.gateway: {"conn_type": "http", "host": site.url("gateway"), "password": site.secret("bypass-token")},
     }
 

@@ -52,7 +52,7 @@ alter role ops_maint set lock_timeout = '3s';
 alter role ops_maint set idle_in_transaction_session_timeout = '60s';
 grant pg_maintain, pg_monitor to ops_maint;
 
--- Cleanup: no right of its own on any table; what it may do it will do through functions that hold the floors.
+-- Cleanup: no right of its own on any table; what it may do it does through functions that hold the floors (orchestrator_cleanup.sql).
 alter role ops_cleanup login nosuperuser nocreatedb nocreaterole noreplication nobypassrls connection limit 2;
 alter role ops_cleanup set statement_timeout = '5min';
 alter role ops_cleanup set lock_timeout = '3s';

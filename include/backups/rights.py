@@ -58,7 +58,7 @@ def of_writer(store: Store, limits: BackupLimits) -> str:
     place = f"{keys.prefix(limits.database)}{PROBE}"
     with Upload(store, place, part_bytes=1):
         pass
-    _refuse(store, {"list": lambda: list(store.versions(place)), "read": lambda: store.get(place, "")})
+    refuse(store, {"list": lambda: list(store.versions(place)), "read": lambda: store.get(place, "")})
     return f"may put below {keys.prefix(limits.database)}, and neither read nor list"
 
 
@@ -71,14 +71,14 @@ def of_verifier(store: Store, limits: BackupLimits) -> str:
         raise ConfigurationError(
             f"the bucket {store.bucket} has no object lock: make one that has, it cannot be added later"
         )
-    _refuse(store, {"write": lambda: store.put(f"{keys.prefix(limits.database)}{PROBE}", b"")})
+    refuse(store, {"write": lambda: store.put(f"{keys.prefix(limits.database)}{PROBE}", b"")})
     return f"lists {found} objects, in a bucket with versions and locks, and may not write"
 
 
 def of_reaper(store: Store, limits: BackupLimits) -> str:
     """List the unfinished uploads; reading must be refused."""
     found = len(store.uploads(keys.prefix(limits.database)))
-    _refuse(store, {"read": lambda: store.get(f"{keys.prefix(limits.database)}{PROBE}", "")})
+    refuse(store, {"read": lambda: store.get(f"{keys.prefix(limits.database)}{PROBE}", "")})
     return f"sees {found} unfinished uploads, and may not read"
 
 
@@ -90,14 +90,14 @@ def of_recoverer(store: Store, limits: BackupLimits) -> str:
     }
     if listed:  # its own tags once more: if that is not refused, nothing is changed
         refused["mark"] = lambda: store.tag(listed[0].key, listed[0].id, {})
-    _refuse(store, refused)
+    refuse(store, refused)
     return f"lists {len(listed)} objects, and may neither write nor mark"
 
 
 def of_reporter(store: Store, limits: BackupLimits) -> str:
     """Everything but putting reports must be refused; that is not tried, since what is put stays."""
     place = f"{keys.prefix(limits.database)}{PROBE}"
-    _refuse(
+    refuse(
         store,
         {"write backups": lambda: store.put(place, b""), "list": lambda: list(store.versions("reports/"))},
     )
@@ -113,7 +113,8 @@ def of_key(key: str, where: str, limits: BackupLimits) -> str:
     return f"opens every backup as {names[0]}"
 
 
-def _refuse(store: Store, deeds: dict[str, Callable[[], object]]) -> None:
+def refuse(store: Store, deeds: dict[str, Callable[[], object]]) -> None:
+    """Try what must be refused; ConfigurationError names what is not."""
     for name, deed in deeds.items():
         try:
             deed()

@@ -31,18 +31,22 @@ class Sink(Protocol):
         """Do what is needed after the last byte."""
 
 
-def recipients(named: Mapping[str, str]) -> list[Recipient]:
+def recipients(named: Mapping[str, str], setting: str = "backup.recipients") -> list[Recipient]:
     """Return the keys to seal to; ConfigurationError names the setting if one is no age recipient, or if they are too few."""
-    found = {str(recipient): recipient for recipient in (_recipient(name, text) for name, text in named.items())}
+    found = {str(key): key for key in (_recipient(name, text, setting) for name, text in named.items())}
     if len(found) < RECIPIENTS_MIN:
         raise ConfigurationError(
-            f"backup.recipients names {len(found)} age recipients and {RECIPIENTS_MIN} are the least: one lost key must not"
-            " lose every backup; add another public key to OPS_BACKUP__RECIPIENTS"
+            f"{setting} names {len(found)} age recipients and {RECIPIENTS_MIN} are the least: one lost key must not"
+            f" lose every backup; add another public key to {_variable(setting)}"
         )
     return list(found.values())
 
 
-def _recipient(name: str, text: str) -> Recipient:
+def _variable(setting: str) -> str:
+    return "OPS_" + setting.upper().replace(".", "__")
+
+
+def _recipient(name: str, text: str, setting: str) -> Recipient:
     from pyrage import RecipientError
     from pyrage.x25519 import Recipient as Public
 
@@ -50,8 +54,8 @@ def _recipient(name: str, text: str) -> Recipient:
         return Public.from_str(text)
     except RecipientError:
         raise ConfigurationError(
-            f"backup.recipients.{name} is no age recipient (got {_shown(text)}); write the line that begins with age1 which"
-            " `age-keygen` prints, into OPS_BACKUP__RECIPIENTS"
+            f"{setting}.{name} is no age recipient (got {_shown(text)}); write the line that begins with age1 which"
+            f" `age-keygen` prints, into {_variable(setting)}"
         ) from None
 
 

@@ -119,7 +119,7 @@ class Judge:
     def _unread(self, bundle: Bundle) -> Iterator[Finding]:
         for what, why in bundle.unread.items():
             item = "B-12" if what.startswith("folder ") else "B-09"
-            blind = Blind(error="ConfigurationError", reason=f"{what}: {why}", transient=False)
+            blind = Blind(error="ConfigurationError", reason=why, transient=False)
             next_step = f"{PAGE}, section UNKNOWN"
             yield Finding.unseen(item=item, check="read", subject=what, blind=blind, next_step=next_step)
 

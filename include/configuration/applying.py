@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from include.probes.kubernetes import REQUEST_TIMEOUT_S, ApiReader, Json, pause_
 
 MANAGER = "ops-config-prove"
 RIGHTS = frozenset({"Role", "RoleBinding"})
+_LACKS_A_RIGHT = re.compile(r"cannot (?:patch|create) resource")
 
 
 class RejectedError(RunbookError):
@@ -69,7 +71,7 @@ class DryApplier(ApiReader):
 
 def is_missing_right(error: RejectedError) -> bool:
     """Whether the account lacks a right, which says nothing about the object."""
-    return error.status == 403 and " cannot " in f"{error}"
+    return error.status == 403 and bool(_LACKS_A_RIGHT.search(f"{error}"))
 
 
 def is_ungrantable(thing: Object, error: RejectedError) -> bool:
@@ -88,7 +90,9 @@ def _words(error: Any, thing: Object) -> str:
     try:
         said = json.loads(error.body)
         causes = [f"{each['field']}: {each['reason']}" for each in (said.get("details") or {}).get("causes") or ()]
-        return "; ".join(causes)[:300] or ("" if is_secret(thing) else str(said["message"])[:300])
+        message = str(said["message"])[:300]
+        shown = message if not is_secret(thing) or _LACKS_A_RIGHT.search(message) else str(error.reason)
+        return "; ".join(causes)[:300] or shown
     except (ValueError, TypeError, KeyError, AttributeError):
         return str(error.reason)[:100]
 
@@ -114,10 +118,9 @@ def _without_node_ports(spec: dict[str, Any]) -> None:
 
 
 def _without_its_account(spec: dict[str, Any]) -> None:
-    spec.pop(
-        "serviceAccountName", None
-    )  # a dry run of its account leaves none behind, and a bare pod asks for it at once
-    spec.pop("serviceAccount", None)
+    # A dry run of its account leaves none behind, and a bare pod asks for it at once.
+    for name in ("serviceAccountName", "serviceAccount"):
+        spec.pop(name, None)
 
 
 _RULES = {"Service": _without_node_ports, "Pod": _without_its_account}

@@ -37,7 +37,7 @@ def of_prover(cluster: DryApplier, scratch: str) -> str:
 
 def of_key(key: str, where: str, recipients: Mapping[str, str]) -> str:
     """Compare the private key with the public ones."""
-    sealing.recipients(recipients)
+    sealing.recipients(recipients, "configuration.recipients")
     public = str(sealing.identity(key, where).to_public())
     names = [name for name, text in recipients.items() if text == public]
     if not names:

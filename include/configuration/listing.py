@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from include.configuration import needs
 from include.configuration.bundle import KindRead
 from include.configuration.needs import Need
-from include.configuration.normalise import Object, is_kind_left_out, left_out, normalised
+from include.configuration.normalise import Object, is_group_left_out, is_kind_left_out, left_out, normalised
 from include.errors import ConfigurationError, TransientError
 from include.probes.kubernetes import DeniedError, Json, LaterError, Reader, take_all
 
@@ -198,7 +198,8 @@ def discover(reader: Reader) -> list[KindRead]:
 
     A group that does not answer is one kind that could not be read, named `*.<group>`.
     """
-    versions = {"": ["v1"], **{group["name"]: _versions(group) for group in reader.get("/apis", {})["groups"]}}
+    served = [group for group in reader.get("/apis", {})["groups"] if not is_group_left_out(group["name"])]
+    versions = {"": ["v1"], **{group["name"]: _versions(group) for group in served}}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = pool.map(lambda group: _of_group(reader, group, versions[group]), versions)
     return [kind for kinds in found for kind in kinds]

@@ -69,7 +69,6 @@ _LEASES_AND_LIKE = {
     ("", "Event"): "an event",
     ("events.k8s.io", "Event"): "an event",
     ("coordination.k8s.io", "Lease"): "a lease",
-    ("metrics.k8s.io", "PodMetrics"): "a measurement",
 }
 _SECRETS = {
     "kubernetes.io/service-account-token": "a service account's token",
@@ -83,9 +82,14 @@ def group(thing: Mapping[str, Any]) -> str:
     return str(thing["apiVersion"]).rpartition("/")[0]
 
 
+def is_group_left_out(group: str) -> bool:
+    """Whether a group only measures; one that is down would keep the whole backup waiting."""
+    return group.endswith("metrics.k8s.io")
+
+
 def is_kind_left_out(group: str, kind: str) -> bool:
     """Whether no object of the kind is configuration, so that it need not be listed."""
-    return (group, kind) in _LEASES_AND_LIKE or group.endswith("metrics.k8s.io")
+    return (group, kind) in _LEASES_AND_LIKE
 
 
 def left_out(thing: Mapping[str, Any]) -> str:

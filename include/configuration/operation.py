@@ -28,14 +28,14 @@ from include.ops.journal import Journal
 from include.ops.leases import Lease
 from include.ops.saga import Facts, Saga, Step
 from include.probes.kubernetes import Json
-from include.recovery.cluster import Patience, UnsettledError
+from include.recovery.cluster import Patience, UnsettledError, versioned
 
 if TYPE_CHECKING:
     from include.ops.database import OpsDatabase
 
 log = logging.getLogger(__name__)
 
-USE, APPLIED = gate.USE, "apply object"
+USE, APPLIED, BACK = gate.USE, "apply object", "put back object"
 LEFT = "what it had changed is as it was before, and what it had made stays, since it deletes nothing"
 
 
@@ -105,20 +105,16 @@ class Steps:
     def _keep(self) -> Mapping[str, Any]:
         """Put what will be overwritten, and the templates of what will be restarted, where the way back finds it."""
         subjects = {each.subject for each in self.entries if each.deed is Deed.CHANGE} | set(self.restarts)
-        found = [live for live in (self.api.find(each) for each in self._things(subjects)) if live]
-        planned = {each.subject: each.live for each in self.entries if each.deed is Deed.CHANGE}
-        if changed := [
-            name(each)
-            for each in found
-            if planned.get(name(each), self.asking.seen(normalised(each))) != self.asking.seen(normalised(each))
-        ]:
-            raise ChangedError(
-                f"{', '.join(changed[:5])}: somebody changed that since the plan was approved; nothing was changed"
-            )
-        kept = self.recovery.access.vault.keep(
-            self.writing.op_id, int(self.leases[0].token), [normalised(live) for live in found]
-        )
+        found = [normalised(live) for live in map(self.api.find, self._things(subjects)) if live]
+        self._refuse_newer(found)
+        kept = self.recovery.access.vault.keep(self.writing.op_id, int(self.leases[0].token), found)
         return {**kept, "objects": sorted(map(name, found))}
+
+    def _refuse_newer(self, found: Sequence[Object]) -> None:
+        planned = {each.subject: each.live for each in self.entries if each.deed is Deed.CHANGE}
+        seen = {name(each): self.asking.seen(each) for each in found}
+        if changed := [subject for subject, was in planned.items() if seen.get(subject) != was]:
+            raise ChangedError(f"{', '.join(changed[:5])}: somebody changed that since the plan was approved")
 
     def _apply(self) -> Mapping[str, Any]:
         began, things = time.monotonic(), {name(each): each for each in self.objects}
@@ -152,15 +148,16 @@ class Steps:
         found = self.asking.differences(wanted, live) if live else None
         if found == []:
             return False
-        if live and self._is_left(subject, live) and deed == APPLIED:
+        if live and self._is_left(subject, live, [deed]):
             return False
         self._refuse_changed(subject, wanted, was, live, found)
         self._before(deed, subject)
-        made = self._send(subject, self.asking.applied(wanted, live), force=force)
+        made = self._send(subject, versioned(self.asking.applied(wanted, live), live), force=force)
         left = removals(self.asking.differences(wanted, made), made)
         if left:
             made = self._remove(subject, made, left)
-        self.writing.record(deed, object=subject, left=self.asking.seen(normalised(made)))
+        self.left[deed, subject] = self.asking.seen(normalised(made))
+        self.writing.record(deed, object=subject, left=self.left[deed, subject])
         return True
 
     def _refuse_changed(
@@ -168,20 +165,15 @@ class Steps:
     ) -> None:
         known = [each.found for each in self.asking.differences(wanted, was)] if was else []
         is_known = (live is None) == (was is None) and all(each.found in known for each in found or ())
-        if not (is_known or (live and self._is_left(subject, live))):
+        if not (is_known or (live and self._is_left(subject, live, [APPLIED, BACK]))):
             raise ChangedError(
                 f"{subject} is neither as it was when the plan was approved nor as it would be: somebody changed it meanwhile,"
                 " and nobody has approved to overwrite that"
             )
 
-    def _is_left(self, subject: str, live: Json) -> bool:
-        """Whether an object is what the API server made of it when we wrote it last."""
-        lines = [
-            line.detail["left"]
-            for line in self.writing.entries()
-            if line.detail.get("object") == subject and "left" in line.detail
-        ]
-        return bool(lines) and lines[-1] == self.asking.seen(normalised(live))
+    def _is_left(self, subject: str, live: Json, deeds: Sequence[str]) -> bool:
+        """Whether an object is what the API server made of it when we did that."""
+        return self.asking.seen(normalised(live)) in [self.left.get((deed, subject)) for deed in deeds]
 
     def _rolled(self, entry: Entry, thing: Object) -> str:
         """Wait for the new pods of a workload that had some before; "" when they are ready."""
@@ -267,7 +259,7 @@ class Steps:
     def _put_back_now(self, subject: str, was: Json) -> bool:
         ours = next((each for each in self.objects if name(each) == subject), None)
         try:
-            done = self._bring(subject, was, ours, deed="put back object", force=True)
+            done = self._bring(subject, was, ours, deed=BACK, force=True)
         except ChangedError as error:
             log.warning("%s: %s; it is left alone", self.recovery.subject, error)
             return False
@@ -282,6 +274,8 @@ class Steps:
         try:
             return self.api.apply(body, force=force)
         except Refusal as refusal:
+            if refusal.status == 409 and not refusal.causes:  # another version by now, which the next look shows
+                raise UnsettledError(f"{subject} was changed while it was written", unknown=False) from None
             raise refusal.error(f"apply {subject}") from None
 
     def _remove(self, subject: str, live: Json, pointers: Sequence[str]) -> Json:
@@ -364,6 +358,12 @@ class Steps:
     def asking(self) -> Survey:
         """Who knows what is compared of an object."""
         return self.recovery.survey(self.objects)
+
+    @cached_property
+    def left(self) -> dict[tuple[str, str], str]:
+        """Fingerprints of what the API server made of each object that was written, by this process or one before it."""
+        lines = [line for line in self.writing.entries() if "left" in line.detail]
+        return {(line.step, line.detail["object"]): line.detail["left"] for line in lines}
 
     @cached_property
     def kept(self) -> Mapping[str, Json]:

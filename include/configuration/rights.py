@@ -13,7 +13,7 @@ TRIED: Json = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "do
 
 def of_window(window: Window) -> str:
     """Look whether the window is open."""
-    held = window.holder()
+    held = _holder(window)
     return f"the window of {ACCOUNT} is open for operation {held}" if held else f"the window of {ACCOUNT} is shut"
 
 
@@ -21,8 +21,8 @@ def of_recoverer(api: ObjectApi, window: Window) -> str:
     """Try to apply; the account's own window must be closed to it."""
     if not api.find(IDENTITY):
         raise ConfigurationError("the cluster has no namespace kube-system, so nobody can say which one it is")
-    _try(api)
-    if window.holder():
+    _try(api, "correct the setting namespace, or apply deploy/kubernetes/ops-recover-config.yaml")
+    if _holder(window):
         return "tries, and writes: a recovery runs"
     try:
         api.send("PATCH", api.path(LEASE), {"spec": {}}, kind="merge-patch+json", dryRun="All")
@@ -35,12 +35,21 @@ def of_recoverer(api: ObjectApi, window: Window) -> str:
 
 def of_empty_namespace(api: ObjectApi) -> str:
     """Try to apply where the disaster-recovery test does."""
-    _try(api)
+    _try(api, "correct disaster.namespace, or apply deploy/kubernetes/ops-disaster-config.yaml")
     return f"makes what it needs in {api.namespace}"
 
 
-def _try(api: ObjectApi) -> None:
+def _try(api: ObjectApi, way_out: str) -> None:
     try:
         api.apply(TRIED, dry_run=True)
     except Refusal as refusal:
-        raise refusal.error(f"try a config map in {api.namespace}") from None
+        error = refusal.error(f"try a config map in {api.namespace}")
+        raise ConfigurationError(f"{way_out} ({error})") if refusal.status in {403, 404} else error from None
+
+
+def _holder(window: Window) -> str:
+    try:
+        return window.holder()
+    except ConfigurationError as error:
+        way_out = "correct the setting namespace, or apply deploy/kubernetes/ops-recover-config.yaml"
+        raise ConfigurationError(f"{way_out} ({error})") from None

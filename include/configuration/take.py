@@ -74,7 +74,7 @@ class Taker:
 
     def take(self, request: Request) -> Taken:
         """Take one; a RunbookError says what was in the way, and the bucket then holds nothing that looks like a backup."""
-        to = sealing.recipients(self.recipients)  # refused before anything is read
+        to = sealing.recipients(self.recipients, "configuration.recipients")  # refused before anything is read
         began = self.clock()
         seen = self.lister.look()
         mounted, unmounted = self._mounted()
@@ -84,7 +84,7 @@ class Taker:
         done = ConfigurationManifest(format=1, facts=self._facts(whole, key, request), objects=objects)
         text = put_manifest(self.store, done)
         log.info("%s: %d objects stored in %.1f s, not proved yet", key, done.facts.objects, done.facts.took_s)
-        not_as_in_git = self._against_git(mounted)
+        not_as_in_git = self._against_git(mounted, unmounted)
         return Taken(manifest=done, sha256=manifest.sha256(text), bundle=whole, not_as_in_git=not_as_in_git)
 
     def sealed(
@@ -111,9 +111,10 @@ class Taker:
         )
         return bundle.seal(found, [each for each in seen.objects if bundle.is_secret(each)], mounted, to)
 
-    def _against_git(self, mounted: Mapping[str, bytes]) -> dict[str, list[str]]:
+    def _against_git(self, mounted: Mapping[str, bytes], unmounted: Mapping[str, str]) -> dict[str, list[str]]:
         found = {}
-        for name, source in self.sources.items():
+        there = {name: source for name, source in self.sources.items() if f"folder {name}" not in unmounted}
+        for name, source in there.items():
             inside = {path: data for path, data in mounted.items() if path.startswith(f"{name}/")}
             try:
                 wanted = {f"{name}/{path}": data for path, data in files.contents(source).items()}

@@ -19,6 +19,7 @@ REFUSED = {
     401: "does not accept the login of the Connection",
     403: "forbids the service account of the Connection to read",
     404: "does not serve",
+    405: "does not list",
 }
 
 
@@ -102,7 +103,8 @@ def refusal(status: int, path: str, reason: str, pause_s: float = 0.0) -> Runboo
     if status in REFUSED:
         hint = "check settings connections.kubernetes and namespace, and the rights in deploy/kubernetes"
         return DeniedError(f"the Kubernetes API {REFUSED[status]} {path} ({status}); {hint}", status)
-    return LaterError(f"the Kubernetes API answered GET {path} with {status} {reason}", pause_s)
+    sentence = f"the Kubernetes API answered GET {path} with {status} {reason}"
+    return LaterError(sentence, pause_s) if status == 429 or status >= 500 else TransientError(sentence)
 
 
 def list_all(reader: Reader, path: str, *, page_size: int, **query: str) -> list[Json]:

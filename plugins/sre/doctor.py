@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from include import looking, settings
 from include.backups import rights as backup_rights
 from include.cache import rights as cache_rights
+from include.cleanup import rights as cleanup_rights
 from include.configuration import backup_rights as configuration_backup_rights
 from include.configuration import rights as configuration_rights
 from include.errors import ConfigurationError, RunbookError
@@ -21,6 +22,7 @@ from include.settings import Settings
 from sre.hooks import (
     backups,
     cache,
+    cleanup,
     configuration,
     configuration_recovery,
     disaster,
@@ -139,6 +141,10 @@ def of_recovery(chosen: Settings) -> Mapping[str, Question]:
         ),
         ids.recovery_redis: lambda: recovery_rights.of_leftovers(recovery.redis(), limits),
         ids.maintenance: lambda: maintenance_rights.of_maintenance(maintenance.login(), chosen.backup),
+        ids.cleanup_postgres: lambda: cleanup_rights.of_deleter(cleanup.deleter(), chosen.backup.database),
+        ids.archive_writer: lambda: cleanup_rights.of_archiver(
+            backups.store(ids.archive_writer), chosen.backup.database
+        ),
         ids.gateway: lambda: recovery_rights.of_gateway(recovery.gateway()),
     }
 

@@ -392,6 +392,7 @@ def _fill_orchestrator(site: Site) -> None:
     with connect(site) as connection:
         _run(connection, "orchestrator_grants.sql")
         _run(connection, "orchestrator_maintenance.sql")
+        _run(connection, "orchestrator_cleanup.sql")
         _run(connection, "orchestrator_template.sql")
 
 

@@ -102,6 +102,14 @@ POSTGRES: list[tuple[str, str, str, str]] = [
     ("ops_cleanup", "orchestrator", "select 1", ALLOWED),
     ("ops_cleanup", "orchestrator", "delete from public.execution_logs", DENIED),
     ("ops_cleanup", "orchestrator", "select * from public.audit_logs limit 1", DENIED),
+    ("ops_cleanup", "orchestrator", "select count(*) from ops_cleanup.old_versions(10)", ALLOWED),
+    ("ops_cleanup", "orchestrator", "select ops_cleanup.close_stage(gen_random_uuid())", ALLOWED),
+    ("ops_cleanup", "orchestrator", "select * from ops_cleanup.receipt", DENIED),
+    ("ops_cleanup", "orchestrator", "insert into public.execution_logs default values", DENIED),
+    ("ops_cleanup", "orchestrator", "create table ops_cleanup.mine (n integer)", DENIED),
+    ("ops_cleanup", "postgres", "select 1", DENIED),
+    ("ops_backup", "orchestrator", "select ops_cleanup.close_stage(gen_random_uuid())", DENIED),
+    ("orchestrator_app", "orchestrator", "select ops_cleanup.close_stage(gen_random_uuid())", DENIED),
     ("ops_restore", "orchestrator", "select 1", DENIED),
     ("ops_restore", "postgres", "select 1", DENIED),
     ("ops_window", "orchestrator", "select 1", DENIED),
@@ -399,6 +407,14 @@ def _delete_report(client: Any, stored: dict[str, str]) -> Any:
     return client.delete_object(Bucket=s3.BUCKET, Key="reports/rights/new")
 
 
+def _get_archive(client: Any, stored: dict[str, str]) -> Any:
+    return client.get_object(Bucket=s3.BUCKET, Key="archive/rights/new")
+
+
+def _delete_archive(client: Any, stored: dict[str, str]) -> Any:
+    return client.delete_object(Bucket=s3.BUCKET, Key="archive/rights/new")
+
+
 def _list(client: Any, stored: dict[str, str]) -> Any:
     return client.list_objects_v2(Bucket=s3.BUCKET)
 
@@ -523,6 +539,18 @@ S3: list[tuple[str, Callable[[Any, dict[str, str]], Any], str]] = [
     ("report_writer", _list_versions, DENIED),
     ("report_writer", _delete_report, DENIED),
     ("report_writer", _delete_version, DENIED),
+    ("archive_writer", _put("archive/rights/new"), ALLOWED),
+    ("archive_writer", _get_archive, DENIED),
+    ("archive_writer", _delete_archive, DENIED),
+    ("archive_writer", _put("backups/rights/new"), DENIED),
+    ("archive_writer", _get, DENIED),
+    ("archive_writer", _list_versions, DENIED),
+    ("backup_verifier", _get_archive, ALLOWED),
+    ("backup_verifier", _put("archive/rights/new"), DENIED),
+    ("backup_verifier", _delete_archive, DENIED),
+    ("backup_reaper", _get_archive, DENIED),
+    ("backup_reaper", _delete_archive, DENIED),
+    ("backup_writer", _put("archive/rights/new"), DENIED),
     ("backup_writer", _put("reports/rights/new"), DENIED),
     ("backup_verifier", _get_report, DENIED),
     ("backup_reaper", _delete_report, DENIED),

@@ -161,7 +161,7 @@ class ApprovePlanOperator(ApprovalOperator):
         may = [name for name in self.approvers if name != stored.requester]
         if not may:
             raise ConfigurationError(
-                "nobody may approve this plan but the one who asked for it; name more people in the setting gate.recovery_approvers"
+                "nobody may approve this plan but the one who asked for it; name more approvers in the settings, under gate"
             )
         return may
 

@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from include.recovery.reap import Kept
 
 PAGE = "docs/runbooks/hourly_operations_reaper.md"
-ONLY_GOES_ON = ("weekly_database_maintenance.",)
-"""How the holder of an operation is called that nothing has to take back."""
+TAKEN_BACK_BY = {
+    "database recovery": "include.recovery rollback",
+    "configuration recovery": "include.configuration rollback",
+    "cache removal": "include.cache undo",
+}
+"""What takes an operation back by hand, by the kind of its plan; any other only goes on."""
 
 
 class ReaperOperator(BackupOperator):
@@ -89,10 +93,6 @@ class ReapWindowOperator(ReaperOperator):
         return Report(source=self.source, checked=1, findings=(finding,))
 
 
-TAKEN_BACK_BY = {"configuration recovery": "include.configuration rollback", "cache removal": "include.cache undo"}
-"""What takes an operation of a kind back by hand, where it is not that of the database's recovery."""
-
-
 class ReapRecoveriesOperator(ReaperOperator):
     """Shut a window that was left open, and drop what a recovery kept once it is a week old and a good backup was taken since."""
 
@@ -126,7 +126,5 @@ class ReapRecoveriesOperator(ReaperOperator):
 
 
 def _way_out(each: Standing) -> str:
-    if each.by.startswith(ONLY_GOES_ON):
-        return "clear its task: it sweeps what it left and goes on, or ends"
-    way = TAKEN_BACK_BY.get(each.kind, "include.recovery rollback")
-    return f"clear its task to go on, or python -m {way} {each.op_id}"
+    on, back = "clear its task to go on", TAKEN_BACK_BY.get(each.kind)
+    return f"{on}, or python -m {back} {each.op_id}" if back else on

@@ -36,6 +36,15 @@ def test_what_a_take_left_without_a_manifest_is_removed_all_of_it_and_each_versi
     assert dead(*left) == [(each.key, each.id) for each in left]
 
 
+def test_what_a_take_of_the_configuration_left_is_removed_by_the_same_rule() -> None:
+    mine = keys.fresh("shop", AT, OP_ID, 1, keys.CONFIGURATION)
+    whole = keys.fresh("shop", AT, OP_ID, 2, keys.CONFIGURATION)
+    left = [version(mine + keys.OBJECTS), version(mine + keys.SECRETS)]
+    assert dead(*left, version(whole + keys.OBJECTS), version(whole + keys.MANIFEST)) == [
+        (each.key, each.id) for each in left
+    ]
+
+
 def test_where_nothing_is_nothing_is_removed() -> None:
     assert dead() == []
 

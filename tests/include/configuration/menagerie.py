@@ -68,6 +68,7 @@ KINDS: Mapping[str, tuple[str, Any, Change]] = {
         lambda name: {"template": _template(name)},
         {"template": {"metadata": {"labels": {"app": "x"}}}},
     ),
+    "Pod": ("v1", lambda _: {"spec": deepcopy(PODS)}, {"metadata": {"labels": {"debugged": "yes"}}}),
     "ReplicationController": (
         "v1",
         lambda name: {"spec": {"replicas": 0, "selector": {"app": name}, "template": _template(name)}},

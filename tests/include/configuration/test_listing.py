@@ -138,6 +138,40 @@ def test_a_group_that_does_not_answer_is_one_kind_that_could_not_be_read() -> No
     assert [kind.name for kind in seen.kinds if kind.unread] == ["*.apps"]
 
 
+def test_measurements_are_not_waited_for() -> None:
+    groups = [
+        {"name": "metrics.k8s.io", "versions": [{"version": "v1"}]},
+        {"name": "custom.metrics.k8s.io", "versions": [{"version": "v1"}]},
+    ]
+    server = Server()
+    assert [kind.name for kind in listing.discover(Only(server, {"groups": groups}))] == [
+        "configmaps",
+        "secrets",
+        "events",
+    ]
+    assert not [path for path in server.asked if "metrics" in path]
+
+
+class Only:
+    """A server with other groups."""
+
+    def __init__(self, server: Server, groups: Json) -> None:
+        self.server, self.groups = server, groups
+
+    def get(self, path: str, query: Mapping[str, str | int]) -> Json:
+        return self.groups if path == "/apis" else self.server.get(path, query)
+
+
+def test_a_kind_that_cannot_be_listed_after_all_is_unknown() -> None:
+    seen, _ = looked(lambda path, _: refusal(405, path, "") if path == SECRETS else None)
+    assert [kind.name for kind in seen.kinds if kind.unread] == ["secrets"]
+
+
+def test_a_request_that_is_not_understood_is_not_repeated() -> None:
+    with pytest.raises(TransientError, match="with 400"):
+        looked(lambda path, _: refusal(400, path, "Bad Request") if path == SECRETS else None)
+
+
 def test_a_namespace_that_is_not_there_is_one_sentence() -> None:
     with pytest.raises(ConfigurationError, match="there is no namespace shop in this cluster"):
         looked(lambda path, _: refusal(404, path, "") if path == "/api/v1/namespaces/shop" else None)

@@ -266,6 +266,26 @@ def test_what_somebody_changes_after_the_approval_is_not_overwritten(here: Villa
     assert here.the("ConfigMap", "back-config")["data"]["log_level"] == "error"
 
 
+def test_what_somebody_writes_in_the_moment_of_the_apply_is_not_overwritten(
+    here: Village, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.change("ConfigMap", "back-config", DEBUG)
+    op_id = here.approved(names="back-config")
+    real, meanwhile = ObjectApi.apply, [{"data": {"log_level": "error"}}]
+
+    def late(self: ObjectApi, thing: Json, **how: Any) -> Json:
+        if meanwhile and not how.get("dry_run"):
+            here.change("ConfigMap", "back-config", meanwhile.pop())
+        return real(self, thing, **how)
+
+    monkeypatch.setattr(ObjectApi, "apply", late)
+    with pytest.raises(
+        VerificationError, match="somebody changed it meanwhile, and nobody has approved to overwrite that"
+    ):
+        here.recover(op_id)
+    assert here.the("ConfigMap", "back-config")["data"]["log_level"] == "error"
+
+
 # --- what is listed and not done ----------------------------------------------------------------------------------------
 
 

@@ -13,9 +13,15 @@ import pytest
 
 from include.backups import catalogue, keys
 from include.backups.catalogue import Verdict
+from include.backups.retire import Observer
+from include.checks.configuration import Judge
 from include.configuration import bundle, drift, reading, writers
+from include.configuration.bundle import Bundle
 from include.configuration.normalise import LAST_APPLIED, name
 from include.errors import ConfigurationError, VerificationError
+from include.findings import Severity
+from include.plans.retention import Deed, decide
+from include.settings import ConfigurationLimits, RetentionLimits
 from sandbox import age_keys
 from sandbox.components import s3
 from sandbox.components.kubernetes.api import Api
@@ -160,8 +166,16 @@ def test_configuration_unchanged(site: Site, own: World, proof: Proof) -> None:
     for world in (World(site), own):
         first = world.take().bundle
         later = [world.take().bundle for _ in range(n)]
-        quiet += sum(drift.differences(first, each) == [] for each in later)
+        quiet += sum(lines(world, first, each) == [] for each in later)
     proof.held("runs on an unchanged cluster without a line", n=2 * n, held=quiet)
+
+
+def lines(world: World, before: Bundle, now: Bundle) -> list[str]:
+    """What a message would tell of the two, one line an object."""
+    found = drift.differences(before, now)
+    judge = Judge(namespace=world.namespace, limits=ConfigurationLimits(), now=now.taken_at)
+    told = judge.drift(found, writers.of(world.reader(), now, found))
+    return [finding.summary for finding in told if finding.severity > Severity.INFO]
 
 
 def test_the_daily_account_reads_all_of_its_namespace_but_the_kinds_that_it_was_not_given(site: Site) -> None:
@@ -229,6 +243,27 @@ def test_b_08_a_backup_of_the_configuration_lies_where_nothing_of_the_database_i
     key = own.take().manifest.facts.key
     assert key.startswith(f"backups/configuration/{own.namespace}/20")
     assert catalogue.look(own.store("backup_verifier"), own.namespace).backups == []
+
+
+def test_the_retention_sees_a_configuration_as_it_sees_a_database(own: World) -> None:
+    key = own.take().manifest.facts.key
+    own.prover().prove(key)
+    client = s3.client(own.site)
+    client.put_object(Bucket=s3.BUCKET, Key=f"{key}notes.txt", Body=b"x")
+    observer = Observer(
+        store=own.store("backup_verifier"),
+        database=own.namespace,
+        limits=RetentionLimits(),
+        in_use={},
+        kind=keys.CONFIGURATION,
+    )
+    observed = observer.look()
+    (seen,) = [each for each in observed.backups if each.key == key]
+    assert (seen.is_good, list(seen.strange)) == (True, ["notes.txt"])
+    assert {each.key.removeprefix(key) for each in seen.versions} == {*keys.NAMES[keys.CONFIGURATION], "notes.txt"}
+    steps = {step.seen.key: step for step in decide(observed, RetentionLimits()).steps}
+    assert steps[key].needs_a_person
+    assert {step.deed for step in steps.values()} <= {Deed.KEEP}
 
 
 def test_what_was_taken_without_its_manifest_is_no_backup(own: World) -> None:

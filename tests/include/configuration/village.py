@@ -16,9 +16,10 @@ import yaml
 
 from include import settings
 from include.configuration import operation, rollout
-from include.configuration.bundle import OpenedBundle
+from include.configuration.bundle import OpenedBundle, stable
 from include.configuration.choice import Choice
-from include.configuration.normalise import Object, is_kind_left_out, left_out, name, normalised, order
+from include.configuration.listing import Lister, PatientReader
+from include.configuration.normalise import Object, name, normalised
 from include.configuration.objects import ObjectApi
 from include.configuration.request import IDENTITY, Access, Chosen, Recovery, Request
 from include.configuration.survey import Cluster
@@ -26,7 +27,7 @@ from include.configuration.vault import Vault
 from include.ops import gate
 from include.ops.database import OpsDatabase
 from include.ops.saga import Facts
-from include.probes.kubernetes import list_all
+from include.probes.kubernetes import ApiReader
 from include.settings import Settings
 from sandbox import age_keys
 from sandbox.components.kubernetes.api import Api, ApiException
@@ -168,22 +169,9 @@ class Village:
         return OpenedBundle(**(known | {"server_version": "v1", "kinds": (), "objects": objects} | other))
 
     def live(self) -> list[Object]:
-        """Every object of the namespace, and itself, normalised."""
-        found = [
-            self.api.call("GET", f"/api/v1/namespaces/{self.namespace}") | {"apiVersion": "v1", "kind": "Namespace"}
-        ]
-        for base in self._bases():
-            for each in self.api.call("GET", base)["resources"]:
-                group = base.removeprefix("/apis/").rpartition("/")[0] if base.startswith("/apis/") else ""
-                if each["namespaced"] and "list" in each["verbs"] and not is_kind_left_out(group, each["kind"]):
-                    version = base.removeprefix("/apis/").removeprefix("/api/")
-                    items = list_all(self.objects, f"{base}/namespaces/{self.namespace}/{each['name']}", page_size=500)
-                    found += [{"apiVersion": version, "kind": each["kind"], **item} for item in items]
-        return sorted((normalised(each) for each in found if not left_out(each)), key=order)
-
-    def _bases(self) -> list[str]:
-        groups = self.api.call("GET", "/apis")["groups"]
-        return ["/api/v1", *(f"/apis/{group['preferredVersion']['groupVersion']}" for group in groups)]
+        """Everything that a backup of the namespace holds, normalised."""
+        reader = PatientReader(ApiReader(self.api.client))
+        return stable(Lister(reader=reader, namespace=self.namespace, page_size=500).look().objects)
 
     @property
     def cluster(self) -> str:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from include.backups import sealing
+from include.configuration import reading
 from include.configuration.bundle import OpenedBundle
 from include.configuration.normalise import name
 from include.configuration.objects import ObjectApi
 from include.disaster import configuration
 from include.disaster.configuration import EXERCISE, restore_into_empty
 from include.errors import RefusedError
+from sandbox import age_keys
+from sandbox.components.kubernetes.api import Api, ApiException
+from sandbox.components.kubernetes.foundation import DISASTER
 from sandbox.site import Site
 from tests.include.configuration.village import Village
+from tests.include.configuration.world import World
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -76,3 +83,21 @@ def test_what_a_dead_exercise_left_is_removed_first(empty: Village, bundle: Open
     }
     empty.objects.apply(left)
     assert restore_into_empty(empty.objects, bundle).is_whole
+
+
+def test_the_account_of_disaster_recovery_restores_the_platform_and_lets_nothing_run(site: Site) -> None:
+    world = World(site)
+    taken = world.take()
+    opened = reading.read(world.store("backup_dr"), taken.manifest.facts.key, recovery_key(site))
+    account = Api(site.path("kubernetes", "ops-disaster-config.kubeconfig"))
+    restored = restore_into_empty(ObjectApi(account.client, namespace=DISASTER, manager="ops-disaster-config"), opened)
+    assert (restored.refused, restored.differing) == ([], [])
+    assert restored.is_whole
+    assert restored.rights >= 4
+    with pytest.raises(ApiException) as refused:
+        account.call("GET", "/api/v1/namespaces/ai-orchestrator/configmaps/api-config")
+    assert refused.value.status == 403
+
+
+def recovery_key(site: Site) -> Any:
+    return sealing.identity(age_keys.private(site, age_keys.RECOVERY), "the key of disaster recovery")

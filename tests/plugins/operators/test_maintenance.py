@@ -127,15 +127,13 @@ def test_limits_that_make_no_sense_are_refused(name: str, value: object) -> None
 
 
 @pytest.mark.parametrize(
-    ("by", "says"),
+    ("kind", "says"),
     [
-        (
-            "weekly_database_maintenance.maintain_database (scheduled__1)",
-            "clear its task: it sweeps what it left and goes on, or ends",
-        ),
-        ("database_recovery.recover (manual__1)", "clear its task to go on, or python -m include.recovery rollback op"),
+        ("", "clear its task to go on"),
+        ("database recovery", "clear its task to go on, or python -m include.recovery rollback op"),
+        ("configuration recovery", "clear its task to go on, or python -m include.configuration rollback op"),
     ],
 )
-def test_what_stands_still_names_a_way_out_that_exists(by: str, says: str) -> None:
-    stands = Standing(op_id="op", by=by, step="reindex x", ended=False, since=SUNDAY, going_back=False)
+def test_what_stands_still_names_a_way_out_that_exists(kind: str, says: str) -> None:
+    stands = Standing(op_id="op", by="a task", step="a step", ended=False, since=SUNDAY, going_back=False, kind=kind)
     assert _way_out(stands) == says

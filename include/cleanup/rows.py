@@ -1,0 +1,158 @@
+"""The rows that may go, read as the role that reads everything and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from include.errors import ConfigurationError, RefusedError
+from include.plans.cleanup import Counted, Subject
+from include.sql import statement
+
+if TYPE_CHECKING:
+    from psycopg import sql
+
+    from include.backups.login import Session
+
+AT_ONCE = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """Rows of one moment.
+
+    :param states: by which transaction each row got its present state, as text; another state is another row.
+    :param columns: name and type of each.
+    :param text: the rows as COPY writes them, a line each, in the order of the ids.
+    """
+
+    ids: Sequence[int]
+    states: Sequence[str]
+    columns: Sequence[tuple[str, str]]
+    text: bytes
+    at: datetime
+
+
+def now(session: Session) -> datetime:
+    """Return the database's clock."""
+    [(moment,)] = session.execute("select clock_timestamp()").fetchall()
+    found: datetime = moment
+    return found
+
+
+def refuse_wrong(session: Session, database: str, who: str) -> str:
+    """Return the cluster's identifier; ConfigurationError if the login leads elsewhere, or to a standby."""
+    [(found, standby, identifier)] = session.execute(
+        "select current_database(), pg_is_in_recovery(), system_identifier::text from pg_control_system()"
+    ).fetchall()
+    if found != database:
+        raise ConfigurationError(
+            f"{who} leads into database {found!r}, not {database!r}; nothing was changed, correct the schema of its Connection"
+        )
+    if standby:
+        raise ConfigurationError(
+            f"{who} leads to a standby, where nothing can be deleted; nothing was changed, let it lead to the primary"
+        )
+    return str(identifier)
+
+
+def refuse_linked(session: Session, subject: Subject) -> None:
+    """RefusedError if another table refers to this one: its rows would go with ours without a copy, or keep them."""
+    if subject is Subject.VERSIONS:  # whatever refers to one of these keeps it
+        return
+    if holders := session.execute(statement("cleanup_links"), {"table": str(subject)}).fetchall():
+        raise RefusedError(
+            f"{holders[0][0]} refers to {subject}, so that its rows would keep ours or go with them uncopied; nothing was"
+            " changed, archive that table first or drop its foreign key"
+        )
+
+
+def count(session: Session, subject: Subject, before: datetime) -> Counted:
+    """Count the logs from before a moment."""
+    old = _text("select count(*), min(created_at) from {} where created_at < %s", subject)
+    [(rows, oldest)] = session.execute(old, [before]).fetchall()
+    return Counted(subject=subject, rows=rows, total=total(session, subject), oldest=oldest)
+
+
+def total(session: Session, subject: Subject) -> int:
+    """Return how many rows the server thinks a table has; counted if it was never analyzed."""
+    estimate = (
+        "select sum(greatest(reltuples, 0))::bigint, bool_and(reltuples >= 0)"
+        " from pg_class where relkind = 'r' and oid in (select relid from pg_partition_tree(%s) union all select to_regclass(%s))"
+    )
+    [(rows, known)] = session.execute(estimate, [f"public.{subject}"] * 2).fetchall()
+    if known:
+        return int(rows)
+    [(counted,)] = session.execute(_text("select count(*) from {}", subject)).fetchall()
+    return int(counted)
+
+
+def old(session: Session, subject: Subject, before: datetime) -> Iterator[tuple[date, int]]:
+    """Return day (UTC) and id of each log from before a moment, by day."""
+    query = _text(
+        "select (created_at at time zone 'UTC')::date, id from {} where created_at < %s order by 1, 2", subject
+    )
+    with session.transaction(), session.cursor("old rows") as cursor:
+        cursor.itersize = AT_ONCE
+        yield from cursor.execute(query, [before])
+
+
+def present(session: Session, subject: Subject, ids: Sequence[int]) -> list[int]:
+    """Return which of these rows are there."""
+    found = session.execute(_text("select id from {} where id = any(%s) order by id", subject), [list(ids)])
+    return [each for (each,) in found]
+
+
+def take(session: Session, subject: Subject, ids: Sequence[int]) -> Taken:
+    """Read these rows at one moment, those that are there."""
+    with _one_moment(session):
+        columns = columns_of(session, subject)
+        query = _text("select id, xmin::text from {} where id = any(%s) order by id", subject)
+        found = session.execute(query, [list(ids)]).fetchall()
+        text = b"".join(_copied(session, subject, [name for name, _ in columns], ids))
+        return Taken(
+            ids=[each for each, _ in found],
+            states=[state for _, state in found],
+            columns=columns,
+            text=text,
+            at=now(session),
+        )
+
+
+def columns_of(session: Session, subject: Subject) -> list[tuple[str, str]]:
+    """Return name and type of each column that holds something of its own."""
+    return session.execute(statement("cleanup_columns"), {"table": str(subject)}).fetchall()
+
+
+def _copied(session: Session, subject: Subject, columns: Sequence[str], ids: Sequence[int]) -> Iterator[bytes]:
+    from psycopg import sql
+
+    named = sql.SQL(", ").join(map(sql.Identifier, columns))
+    query = sql.SQL("copy (select {} from {} where id = any(%s) order by id) to stdout").format(named, place(subject))
+    with session.cursor().copy(query, [list(ids)]) as copy:
+        yield from map(bytes, copy)
+
+
+@contextmanager
+def _one_moment(session: Session) -> Iterator[None]:
+    session.execute("begin isolation level repeatable read read only")
+    try:
+        yield
+    finally:
+        session.execute("rollback")
+
+
+def place(subject: Subject) -> sql.Identifier:
+    """Return the quoted name of a table."""
+    from psycopg import sql
+
+    return sql.Identifier("public", str(subject))
+
+
+def _text(query: str, subject: Subject) -> Any:
+    from psycopg import sql
+
+    return sql.SQL(query).format(place(subject))
