@@ -61,6 +61,8 @@ def survived(here: Scene, name: str, chance: Random) -> bool:
     here.bloated(table, rows=60_000, keep=3)
     if name in HELD:
         hold(here, table)
+    if name == "in the leftovers":
+        here.limits = limits(rebuild_wait_s=0.1)  # there are some only when the rebuild gave up
     if name in CUTS:
         here.limits = limits(**CUTS[name](chance))
         assert here.run(op_id).outcomes[0].ended in {Ended.POSTPONED, Ended.DONE}, name
