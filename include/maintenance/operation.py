@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -19,7 +19,7 @@ from include.maintenance import leftovers, need
 from include.maintenance.work import NotPossibleError, PostponedError, Worker
 from include.ops.journal import Journal, Phase
 from include.ops.saga import DONE
-from include.plans.maintenance import Observed, Plan, Step, Verb, behind, hindrance
+from include.plans.maintenance import Observed, Plan, Step, Verb, behind, hindrance, rest_s
 from include.settings import MaintenanceLimits
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Maintenance:
         self._wait_for_earlier()
         swept = [self._sweep()]
         known, until = _outcomes(lines), self._until(lines)
-        outcomes = [known.get(step.key) or self._step(step, until) for step in steps if step.verb is not Verb.SWEEP]
+        outcomes = list(self._all([step for step in steps if step.verb is not Verb.SWEEP], known, until))
         swept.append(self._sweep())
         self.journal.record(DONE)
         return Result(outcomes=outcomes, swept=_together(swept))
@@ -111,6 +111,24 @@ class Maintenance:
         """When the window ends that the operation began in, by `time.monotonic`."""
         past_s = (datetime.now(UTC) - lines[0].at).total_seconds() if lines else 0.0
         return time.monotonic() + self.limits.window_s - past_s
+
+    def _all(self, steps: Sequence[Step], known: Mapping[str, Outcome], until: float) -> Iterator[Outcome]:
+        due_s = 0.0
+        for step in steps:
+            if step.key in known:
+                yield known[step.key]
+                continue
+            self._rest(due_s, until)
+            outcome = self._step(step, until)
+            due_s = rest_s(step.verb, outcome.seconds, self.limits)
+            yield outcome
+
+    def _rest(self, seconds: float, until: float) -> None:
+        """Leave the server to the application; a lost lease, a stop order and the end of the window end it."""
+        ends = min(time.monotonic() + seconds, until)
+        while (left := ends - time.monotonic()) > 0:
+            self.lease.guard()
+            time.sleep(min(left, self.limits.progress_s))
 
     def _step(self, step: Step, until: float) -> Outcome:
         self.lease.guard()

@@ -334,6 +334,11 @@ def behind(lag_s: float | None, limits: MaintenanceLimits) -> str:
     return ""
 
 
+def rest_s(verb: Verb, worked_s: float, limits: MaintenanceLimits) -> float:
+    """Return how long the server is left to the application after a step: only a vacuum yields by itself."""
+    return worked_s * (100 / limits.busy_percent - 1) if verb is Verb.REINDEX else 0.0
+
+
 # --- both ---------------------------------------------------------------------------------------------------------------
 
 

@@ -28,7 +28,13 @@ from include.settings import MaintenanceLimits
 from sandbox.components.postgres import DEPLOY, Connection, connect, dsn
 from sandbox.site import Site
 
-SMALL: dict[str, Any] = {"index_min_bytes": 65_536, "table_min_bytes": 65_536, "dead_min": 100, "progress_s": 0.05}
+SMALL: dict[str, Any] = {
+    "index_min_bytes": 65_536,
+    "table_min_bytes": 65_536,
+    "dead_min": 100,
+    "progress_s": 0.05,
+    "busy_percent": 100,
+}
 """Limits by which a table of some thousand rows is a large one."""
 PLENTY = 1 << 50
 FLUSH = "select pg_stat_force_next_flush()"

@@ -13,7 +13,8 @@ from threading import Event, Thread
 import pytest
 
 from include.maintenance.work import Worker
-from include.plans.maintenance import Step, Verb
+from include.plans.maintenance import Step, Verb, rest_s
+from include.settings import MaintenanceLimits
 from sandbox.components.postgres import dsn
 from tests.include.maintenance.load import Load, Offered
 from tests.include.maintenance.scene import Scene, limits
@@ -56,11 +57,11 @@ def steps(here: Scene) -> list[Step]:
 
 @contextmanager
 def maintained(here: Scene, done: list[str]) -> Iterator[None]:
-    """Maintain without a pause for as long as it takes."""
-    over = Event()
+    """Maintain for as long as it takes, with the rests of the usual settings."""
+    over, usual = Event(), limits(progress_s=1, busy_percent=MaintenanceLimits().busy_percent)
     worker = Worker(
         login=here.login,
-        limits=limits(progress_s=1),
+        limits=usual,
         application=f"maintenance {uuid.uuid4()}",
         guard=lambda: None,
         until=time.monotonic() + 3600,
@@ -70,8 +71,10 @@ def maintained(here: Scene, done: list[str]) -> Iterator[None]:
         for step in cycle(steps(here)):
             if over.is_set():
                 return
+            began = time.monotonic()
             worker.do(step)
             done.append(step.key)
+            over.wait(rest_s(step.verb, time.monotonic() - began, usual))
 
     thread = Thread(target=work)
     thread.start()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from include.plans.maintenance import Bloat, Index, Left, Observed, Plan, Table, Verb, decide, is_leftover_name
+from include.plans.maintenance import Bloat, Index, Left, Observed, Plan, Table, Verb, decide, is_leftover_name, rest_s
 from include.settings import MaintenanceLimits
 
 NOW = datetime(2026, 11, 29, 2, 40, tzinfo=UTC)
@@ -157,3 +157,10 @@ def test_the_names_of_leftovers(name: str) -> None:
 def test_nothing_to_do_says_so() -> None:
     assert str(plan(table(), index())) == "nothing to do: no table and no index needs anything"
     assert str(plan(table(dead=5000))) == "1 to vacuum"
+
+
+@pytest.mark.parametrize(("percent", "rests_s"), [(100, 0), (50, 60), (10, 540)])
+def test_a_minute_of_rebuilding_is_followed_by_its_rest(percent: float, rests_s: float) -> None:
+    limits = MaintenanceLimits(busy_percent=percent)
+    assert rest_s(Verb.REINDEX, 60, limits) == pytest.approx(rests_s)
+    assert rest_s(Verb.VACUUM, 60, limits) == 0
