@@ -9,6 +9,13 @@ from include.cleanup import rows
 from include.errors import ConfigurationError
 from include.plans.cleanup import Subject
 
+EXCESS = """
+    select 'public.' || relname from pg_class
+    where relnamespace = 'public'::regnamespace and relname = any(%s)
+        and has_table_privilege(oid, 'select, insert, update, delete, truncate')
+"""
+"""By oid: a name could not even be looked up in a schema that the role may not use."""
+
 
 def of_deleter(login: Login, database: str) -> str:
     """Log in: may it call the functions, and has it no right on the tables themselves?"""
@@ -21,9 +28,7 @@ def of_deleter(login: Login, database: str) -> str:
             )
         function = "ops_cleanup.delete_archived(bigint, integer, integer)"
         [(may,)] = session.execute("select has_function_privilege(%s, 'execute')", [function]).fetchall()
-        every = [f"public.{subject}" for subject in Subject]
-        query = "select t from unnest(%s::text[]) as t where has_table_privilege(t, 'select, insert, update, delete, truncate')"
-        excess = [name for (name,) in session.execute(query, [every])]
+        excess = [name for (name,) in session.execute(EXCESS, [list(Subject)])]
     if not may:
         raise ConfigurationError(
             "may not call ops_cleanup.delete_archived: run deploy/postgres/orchestrator_cleanup.sql again"

@@ -20,10 +20,9 @@ from pathlib import Path
 from random import Random
 from typing import Any, NoReturn
 
-from include.backups import keys, lively, restoring, take
+from include.backups import keys, lively, marking, restoring, take
 from include.backups.login import Login
 from include.backups.moving import Tap
-from include.backups.prove import Prover
 from include.backups.store import Store, Upload
 from include.backups.take import Taker
 from sandbox.site import PROJECT, Site, bypass_proxies
@@ -164,8 +163,8 @@ TAKING: Mapping[str, Point] = {
 PROVING: Mapping[str, Arm] = {
     "in the stream of the download": at_a_byte,
     "pg_restore runs": lambda _, __, chance: within(restoring, "_wait", chance.uniform(0, 0.5)),
-    "compared and not locked": lambda *_: before(Prover, "_lock"),
-    "locked and not marked": lambda *_: before(Prover, "_mark"),
+    "compared and not locked": lambda *_: before(marking, "lock"),
+    "locked and not marked": lambda *_: before(marking, "mark"),
 }
 
 POINTS: Mapping[str, Point] = {

@@ -13,6 +13,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 def test_the_deleter_calls_functions_and_has_no_right_on_a_table(yard: Yard) -> None:
     login = yard.login("ops_cleanup", "connections.cleanup_postgres")
+    with yard.superuser() as session:
+        session.execute("revoke all on schema public from public")  # as orchestrator_grants.sql does
     assert "no right on a table" in rights.of_deleter(login, yard.database)
     with pytest.raises(ConfigurationError, match="not 'another'"):
         rights.of_deleter(login, "another")
