@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from kubernetes import config
+from kubernetes.client.exceptions import ApiException
 
 from include.errors import RefusedError
 from include.failover.node import (
@@ -58,9 +59,16 @@ def cordoned(cluster: ApiDrainer) -> list[str]:
 
 
 def with_spec(api: Api, path: str, **spec: object) -> None:
-    found = api.call("GET", path)
-    found["spec"] |= spec
-    api.call("PUT", path, found)
+    while True:
+        found = api.call("GET", path)
+        found["spec"] |= spec
+        try:
+            api.call("PUT", path, found)
+        except ApiException as error:
+            if error.status != 409:  # its controller was faster: look again
+                raise
+        else:
+            return
 
 
 @pytest.mark.integration
