@@ -24,6 +24,8 @@ ACTING = (
     (RETENTION, "sweep_leftovers"),
 )
 LOOKS_EVERY_S = 0.02
+HELD = "select holder from ops.lease where resource = 'database/orchestrator' and expires_at > clock_timestamp()"
+"""The retention holds another for the configuration's backups, which is in nobody's way."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def watched(site: Site) -> Iterator[set[frozenset[str]]]:
     def look() -> None:
         with connect(site, "ops_evidence_reader", "ops", "postgres_ops") as ops:
             while not over.wait(LOOKS_EVERY_S):
-                rows = ops.execute("select holder from ops.lease where expires_at > clock_timestamp()").fetchall()
+                rows = ops.execute(HELD).fetchall()
                 seen.add(frozenset(holder.split(".")[0] for (holder,) in rows))
 
     looking = threading.Thread(target=look)

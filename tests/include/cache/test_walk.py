@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from include.cache.names import family
+from include.cache.names import RARE, family
 from include.cache.tally import Line, lines, merged, together
 from include.cache.walk import Walked, walk
 from include.cache.wire import Wire
@@ -222,6 +222,8 @@ def _tried(
     assert of.whole or budget_s, "the budget was too small for all of it"
     checks = [of.seconds <= (budget_s or limits.budget_s) + 1.0]
     for name, line in estimated(of).items():
+        if name == RARE:  # what too few keys were seen of, in one line: the full walk knows each by its own name
+            continue
         count, size, forever = whole[name]
         checks += [line.keys.holds(count), line.bytes.holds(size), line.forever.holds(forever)]
         assert not of.whole or (line.keys.value, line.bytes.value) == (count, size)
