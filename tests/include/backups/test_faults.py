@@ -178,12 +178,12 @@ def test_a_fingerprint_whose_line_goes_dark_is_ended(stood: Stood, monkeypatch: 
 
 
 def test_a_fingerprint_of_large_values_is_slow_and_does_not_stand_still(site: Site) -> None:
-    """One block of the table holds 150 MB outside of it: nothing is counted while the server reads and hashes them."""
+    """One block of the table holds 600 MB outside of it: nothing is counted while the server reads and hashes them."""
     with world(site) as made:
         with made.superuser() as session:
             session.execute("create table scans (id int primary key, data text)")
             session.execute("alter table scans alter data set storage external")
-            session.execute("insert into scans select i, repeat(md5(i::text), 30000) from generate_series(1, 150) i")
+            session.execute("insert into scans select i, repeat(md5(i::text), 30000) from generate_series(1, 600) i")
         made.take(stall_s=1.5)
 
 

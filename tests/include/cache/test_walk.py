@@ -221,10 +221,12 @@ def _tried(
     of = walked(server, limits, budget_s=budget_s or limits.budget_s, seed=seed)
     assert of.whole or budget_s, "the budget was too small for all of it"
     checks = [of.seconds <= (budget_s or limits.budget_s) + 1.0]
-    for name, line in estimated(of).items():
-        if name == RARE:  # what too few keys were seen of, in one line: the full walk knows each by its own name
-            continue
-        count, size, forever = whole[name]
+    found = estimated(of)
+    rare = tuple(
+        sum(part) for part in zip((0, 0, 0), *(whole[name] for name in whole.keys() - found.keys()), strict=True)
+    )
+    for name, line in found.items():
+        count, size, forever = rare if name == RARE else whole[name]
         checks += [line.keys.holds(count), line.bytes.holds(size), line.forever.holds(forever)]
         assert not of.whole or (line.keys.value, line.bytes.value) == (count, size)
     pooled = together(of.tally.families, seen=of.tally.seen, keys=of.keys, whole=of.whole)
