@@ -46,6 +46,7 @@ def marked(site: Site, environment: str) -> Iterator[None]:
         yield
     finally:
         pair.whole(site)
+        pair.postgres_pair(site).end()  # whatever a test left open would be the next one's surprise
         mark("staging")
 
 
@@ -157,6 +158,7 @@ def test_killed_in_the_middle_the_next_try_goes_home_and_exercises_anew(producti
     pair.eventually(lambda: leads(watched) not in ("", home), 60)
     killed.kill()
     killed.join()
+    pair.whole(production_site)  # the order that it gave still goes on
     done = exercise(production_site, op_id).act(ops(production_site), holder="the next try")
     assert done.home == home == target(production_site).observe().leader
     assert open_exercises(production_site) == 0

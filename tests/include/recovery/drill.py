@@ -155,7 +155,8 @@ class Drill:
 
     def leases(self) -> list[str]:
         with self.ops.session() as session:
-            return [str(row[0]) for row in session.execute("select holder from ops.lease where expires_at > now()")]
+            held = "select holder from ops.lease where expires_at > now() and resource = 'database/orchestrator'"
+            return [str(row[0]) for row in session.execute(held)]
 
     def drop_what_was_before(self) -> None:
         """Remove what a recovery keeps for a week, so that the next one has the disk for itself."""
