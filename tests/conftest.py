@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,8 @@ def proof(request: pytest.FixtureRequest) -> Proof:
     return Proof(name=name, full=request.config.getoption("--proof-full"), seed=seed)
 
 
-@pytest.fixture(scope="session")
-def empty_site() -> Iterator[Site]:
+@contextmanager
+def new_site() -> Iterator[Site]:
     """A site with free ports and nothing started; its folder is removed at the end."""
     state = Path(tempfile.mkdtemp(prefix="aos-"))
     try:
@@ -79,16 +80,30 @@ def empty_site() -> Iterator[Site]:
         shutil.rmtree(state, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
-def platform(empty_site: Site) -> Iterator[Platform]:
+@contextmanager
+def running(site: Site) -> Iterator[Platform]:
     """The whole platform in small without Airflow and without the staging pairs, running; stopped whatever happens."""
     names = [name for name in components() if not name.startswith("airflow-") and "staging" not in name]
-    platform = Platform(empty_site, names, without=own.left_out(empty_site))
+    platform = Platform(site, names, without=own.left_out(site))
     try:
         platform.start()
         yield platform
     finally:
         platform.stop()
+
+
+@pytest.fixture(scope="session")
+def empty_site() -> Iterator[Site]:
+    """A site with free ports and nothing started."""
+    with new_site() as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def platform(empty_site: Site) -> Iterator[Platform]:
+    """The platform of this process and its tests."""
+    with running(empty_site) as platform:
+        yield platform
 
 
 @pytest.fixture(scope="session")

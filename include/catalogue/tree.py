@@ -39,7 +39,7 @@ class Tree:
     def _items(self, call: ast.Call, imports: Mapping[str, str]) -> frozenset[str]:
         """The ids that the call names itself, and those of the modules behind the class that it calls."""
         behind = imports.get(call.func.id, "") if isinstance(call.func, ast.Name) else ""
-        return frozenset(item_ids(call)).union(*(item_ids(parse(path)) for path in self._modules_behind(behind)))
+        return frozenset(item_ids(call)).union(*(facts(path).items for path in self._modules_behind(behind)))
 
     def _modules_behind(self, name: str) -> frozenset[Path]:
         """Our own modules that an imported name needs, followed from import to import."""
@@ -49,7 +49,7 @@ class Tree:
             path = self._file(names.pop())
             if path and path not in found:
                 found.add(path)
-                names += [dotted for _, dotted in imported_names(parse(path))]
+                names += facts(path).imports
         return frozenset(found)
 
     def _file(self, dotted: str) -> Path | None:
@@ -62,13 +62,27 @@ class Tree:
         return None
 
 
-def parse(path: Path) -> ast.Module:
-    """Parse a file, once as long as it is not written anew; SyntaxError names it."""
-    return _parsed(path, path.stat().st_mtime_ns)
+@dataclass(frozen=True)
+class Facts:
+    """What a module says: the dotted paths that it imports, and the item ids that it names."""
+
+    imports: frozenset[str]
+    items: frozenset[str]
+
+
+def facts(path: Path) -> Facts:
+    """Read a file's facts, once as long as it is not written anew; SyntaxError names it."""
+    return _facts(path, path.stat().st_mtime_ns)
 
 
 @cache
-def _parsed(path: Path, written_ns: int) -> ast.Module:  # noqa: ARG001 - part of what is remembered
+def _facts(path: Path, written_ns: int) -> Facts:  # noqa: ARG001 - part of what is remembered
+    module = parse(path)
+    return Facts(frozenset(dotted for _, dotted in imported_names(module)), frozenset(item_ids(module)))
+
+
+def parse(path: Path) -> ast.Module:
+    """Parse a file; SyntaxError names it."""
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 

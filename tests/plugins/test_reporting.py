@@ -335,9 +335,9 @@ def test_a_look_that_hangs_ends_at_its_deadline(world: World, monkeypatch: pytes
     settings.load.cache_clear()
     started = time.monotonic()
     with pytest.raises(TransientError, match="did not answer within"):
-        trial(3.0).execute(context())
+        trial(20.0).execute(context())
     settings.load.cache_clear()
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 10
 
 
 def test_nothing_to_look_at_is_unknown_and_recorded(world: World) -> None:

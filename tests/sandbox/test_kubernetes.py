@@ -200,6 +200,12 @@ def test_certificates_say_of_themselves_what_is_in_the_secret(site: Site, api: A
         assert item["status"]["conditions"][0]["status"] == "True"
 
 
+def by_people(thing: Object) -> object:
+    """What a start could have changed: a controller that writes the status moves the version of the whole too."""
+    kept = {key: value for key, value in thing["metadata"].items() if key not in {"resourceVersion", "managedFields"}}
+    return {**thing, "metadata": kept, "status": None}
+
+
 @pytest.mark.integration
 def test_a_second_start_changes_nothing(site: Site, api: Api) -> None:
     wanted = [*objects(site, MANIFESTS / "namespace"), *objects(site, RIGHTS)]
@@ -211,10 +217,7 @@ def test_a_second_start_changes_nothing(site: Site, api: Api) -> None:
         now = api.read(path)
         assert was is not None
         assert now is not None
-        assert (
-            now["metadata"]["generation" if "generation" in was["metadata"] else "resourceVersion"]
-            == (was["metadata"]["generation" if "generation" in was["metadata"] else "resourceVersion"])
-        ), path
+        assert by_people(now) == by_people(was), path
 
 
 @pytest.mark.integration

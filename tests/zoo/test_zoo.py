@@ -113,7 +113,7 @@ def test_the_churn_stops_in_time_though_a_reader_locks_all_tables(site: Site) ->
             time.sleep(3)
             started = time.monotonic()
             churn.__exit__(None, None, None)
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < 10
         assert churn.hindered["LockNotAvailable"]
 
 

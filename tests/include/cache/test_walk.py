@@ -129,7 +129,7 @@ def test_time_that_is_up_leaves_a_part_with_its_error_and_the_next_walk_goes_on(
     assert 0 < first.tally.seen < SMALL
     assert not first.whole
     assert first.cursor != 0
-    assert first.seconds < 1.5
+    assert first.seconds < 5
     (said,) = [each for each in judged(first) if each.check == "key_patterns"]
     assert said.severity is Severity.INFO
     assert "% of the names, the next run goes on there" in said.summary

@@ -37,9 +37,9 @@ def test_a_look_that_fails_leaves_its_own_unknown_and_no_other() -> None:
 
 def test_a_look_that_hangs_costs_its_deadline_and_keeps_nobody_waiting() -> None:
     began = time.monotonic()
-    looks = {"pods": lambda: "pods", "nodes": lambda: time.sleep(5)}
+    looks = {"pods": lambda: "pods", "nodes": lambda: time.sleep(20)}
     report = inquire("kubernetes", looks, [question("pods"), question("nodes", item="H-06")], deadline_s=0.2)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
     assert report.severity is Severity.UNKNOWN
     assert "kubernetes (nodes) did not answer within 0.2 s" in report.findings[1].summary
 
