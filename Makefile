@@ -67,11 +67,11 @@ check: install  ## format, lint, types, and the fast tests
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
-	@.venv/bin/pytest -q -m "not integration"
+	@.venv/bin/pytest -q -n 2 -m "not integration"
 	@$(PY) -m include.catalogue
 
 test: ready  ## the whole test suite, against real components that it starts and stops
-	@.venv/bin/pytest -n 4
+	@.venv/bin/pytest -n 3
 
 proof: ready  ## the proofs in full; NAME=… runs one
 	@.venv/bin/pytest -m proof $(if $(NAME),-k "$(NAME)") --proof-full

@@ -66,6 +66,34 @@ class Airflow:
             time.sleep(0.5)
         return dict(run)
 
+    def wait_for_question(self, dag_id: str, run_id: str, task_id: str, within_s: float = 120) -> None:
+        """Return when a task waits for an answer and may get one; SetupError when it does not come to that.
+
+        An answer fails the task if it comes before the scheduler has heard that the process which asked is over: Airflow's own race.
+        """
+        deadline = time.monotonic() + within_s
+        while not self._asks(dag_id, run_id, self.tasks(dag_id, run_id).get(task_id) or {}):
+            state = self.tasks(dag_id, run_id).get(task_id, {}).get("state")
+            if state in {*ENDED, "upstream_failed", "skipped"} or time.monotonic() > deadline:
+                raise SetupError(f"{task_id} does not wait, it is {state}; open {self.run_url(dag_id, run_id)}")
+            time.sleep(0.3)
+
+    def _asks(self, dag_id: str, run_id: str, task: dict[str, Any]) -> bool:
+        if task.get("state") != "awaiting_input":
+            return False
+        heard = f"TaskInstance Finished: dag_id={dag_id}, task_id={task['task_id']}, run_id={run_id}, "
+        log = self.site.path("logs", "airflow-scheduler.log").read_text(errors="replace")
+        return any(heard in line and f"try_number={task['try_number']}," in line for line in log.splitlines())
+
+    def errors(self, dag_id: str, run_id: str) -> list[str]:
+        """Return what the logs of the failed tasks call errors."""
+        failed = [task for task in self.tasks(dag_id, run_id).values() if task["state"] == "failed"]
+        return [line for task in failed for line in self._errors(f"dags/{dag_id}/dagRuns/{run_id}", task)]
+
+    def _errors(self, run: str, task: dict[str, Any]) -> list[str]:
+        log = self.get(f"{run}/taskInstances/{task['task_id']}/logs/{task['try_number']}")["content"]
+        return [f"{task['task_id']}: {line['event']}" for line in log if line.get("level") in {"error", "critical"}]
+
     def tasks(self, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
         """Return the task instances of a run by task_id."""
         instances = self.get(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", limit=100)["task_instances"]

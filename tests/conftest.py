@@ -47,16 +47,16 @@ GROUPS = {
 
 
 class ByPlatform(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """Let four processes share the suite (`-n 4`), each with a platform of its own: most of the time they wait, not for a core."""
+    """Let three processes share the suite (`-n 3`), each with a platform of its own; a fourth would find no core to work on."""
 
     def _split_scope(self, nodeid: str) -> str:
         return next((group for group, places in GROUPS.items() if nodeid.startswith(places)), "platform")
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByPlatform:
-    """Its own `--dist loadgroup` does nothing under pytest 9 (xdist 3.8)."""
-    return ByPlatform(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByPlatform | None:
+    """Group by platform, which its own `--dist loadgroup` does not under pytest 9 (xdist 3.8); the fast tests have none to share."""
+    return None if config.option.markexpr == "not integration" else ByPlatform(config, log)
 
 
 bypass_proxies()

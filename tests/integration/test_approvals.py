@@ -25,7 +25,6 @@ from include.ops import gate, leases
 from include.ops.database import OpsDatabase
 from include.ops.leases import Mode, Wanted
 from sandbox.airflow_api import Airflow
-from sandbox.component import SetupError
 from sandbox.components.airflow import AIRFLOW, environment
 from sandbox.components.kubernetes.api import Api
 from sandbox.components.kubernetes.layout import admin
@@ -45,7 +44,6 @@ NAMESPACE = "ai-orchestrator"
 ASK = "approve_plan"
 WHY = "the newest rows are damaged"
 BECAUSE = "seen in the dashboards, I agree"
-SETTLED_S = 3  # an answer within a moment of the question fails the task: Airflow's own race
 WITHIN_S = 120
 
 WAYS = (
@@ -161,12 +159,7 @@ class Run:
 
     def waits(self) -> Run:
         """Return when the question stands and can be answered."""
-        deadline = time.monotonic() + WITHIN_S
-        while (state := self.state(ASK)) != "awaiting_input":
-            if state in {"success", "failed", "upstream_failed"} or time.monotonic() > deadline:
-                raise SetupError(f"{ASK} does not wait, it is {state}: {self.said()}")
-            time.sleep(0.3)
-        time.sleep(SETTLED_S)
+        self.place.airflow.wait_for_question(DAG_ID, self.run_id, ASK, WITHIN_S)
         return self
 
     def state(self, task_id: str) -> str | None:

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 WEEKLY, REMOVAL = "weekly_cache_maintenance", "cache_removal"
 OPTIMIZATION = "weekly_performance_optimization"
 WHY = "nobody has read these for a month"
-SETTLED_S = 3  # an answer within a moment of the question fails the task: Airflow's own race
 ODD = {f"cache:odd:{number} \"'\n{number}": f"value {number}" for number in range(60)}
 
 
@@ -217,7 +215,7 @@ def test_what_somebody_else_approved_is_removed_and_one_command_brings_it_back(
     airflow: Airflow, odd: Redis, tmp_path: Path
 ) -> None:
     run_id = begun(airflow, dry_run="no")
-    waits(airflow, run_id)
+    airflow.wait_for_question(REMOVAL, run_id, "approve_plan")
     path = f"dags/{REMOVAL}/dagRuns/{run_id}/taskInstances/approve_plan/-1/hitlDetails"
     answer = {"chosen_options": ["Approve"], "params_input": {"approvers_reason": "seen in the report, I agree"}}
     Airflow(airflow.site, "recovery_approver").send("PATCH", path, answer)
@@ -234,12 +232,3 @@ def test_what_somebody_else_approved_is_removed_and_one_command_brings_it_back(
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.splitlines()[-1].startswith(f"undone: {len(ODD)} keys are back, 0 were made anew")
     assert {key: odd.get(key) for key in ODD} == ODD
-
-
-def waits(airflow: Airflow, run_id: str) -> None:
-    deadline = time.monotonic() + 120
-    while (state := airflow.tasks(REMOVAL, run_id)["approve_plan"]["state"]) != "awaiting_input":
-        assert state not in {"success", "failed", "upstream_failed"}, state
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
-    time.sleep(SETTLED_S)

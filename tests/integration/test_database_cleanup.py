@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -127,11 +126,7 @@ def test_more_than_usual_is_asked_for_and_one_answer_of_another_person_lets_it_g
         )
         session.execute("analyze execution_logs")
     run_id = Airflow(here.site, "operator_one").trigger(DAG_ID, dry_run="no")
-    deadline = time.monotonic() + WITHIN_S
-    while (airflow.tasks(DAG_ID, run_id).get(ASK) or {}).get("state") != "awaiting_input":
-        assert time.monotonic() < deadline, said(here.site, run_id)
-        time.sleep(0.5)
-    time.sleep(3)  # an answer within a moment of the question fails the task: Airflow's own race
+    airflow.wait_for_question(DAG_ID, run_id, ASK, WITHIN_S)
     body = {"chosen_options": ["Approve"], "params_input": {"approvers_reason": "the logs of the import"}}
     Airflow(here.site, "recovery_approver").send(
         "PATCH", f"dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/{ASK}/-1/hitlDetails", body
