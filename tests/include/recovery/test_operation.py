@@ -27,6 +27,7 @@ GUARDS = 40
 """Effects before which the lease is asked, about; a case beyond the last dies nowhere."""
 TRIES = 6
 MORE_BENCHES = 3
+"""Platforms beside the one of all tests."""
 DATABASE_AWAY_S = 2.0
 """For whoever logs in every 50 ms; the goal."""
 
