@@ -149,6 +149,13 @@ def go(pair: Pair, to: str, limits: FailoverLimits) -> None:
     await_whole(pair, to, limits)
 
 
+def would(pair: Pair, limits: FailoverLimits) -> str:
+    """Look only, and return what an exercise would do; RefusedError if it would be refused."""
+    pair.identify()
+    standing = pair.observe()
+    return f"{standing.leader} would hand over to {candidate(standing, limits)} and take back"
+
+
 def candidate(standing: Standing, limits: FailoverLimits) -> str:
     """Return the follower that lags least; RefusedError if the pair must not be switched as it stands."""
     if standing.paused:

@@ -121,6 +121,13 @@ class Sample:
     ready: Ready
 
 
+def would(cluster: ApiReader, limits: FailoverLimits) -> str:
+    """Look only, and return what an exercise would do; RefusedError if it would be refused."""
+    identify(cluster, limits.node_namespace)
+    chosen = choose(nodes(cluster), list_pods(cluster, limits.node_namespace))
+    return f"{chosen} would be cordoned, drained and uncordoned"
+
+
 def exercise_drain(cluster: ApiDrainer, limits: FailoverLimits) -> Drained:
     """Cordon, evict, wait until all that left is ready elsewhere, uncordon; the node is uncordoned whatever happens.
 

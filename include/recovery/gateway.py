@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from include.errors import ConfigurationError, OutcomeUnknownError, RunbookError, TransientError, VerificationError
+from include.errors import ConfigurationError, RunbookError, TransientError, VerificationError
 from include.settings import RecoveryLimits
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 BYPASS_HEADER = "X-Maintenance-Bypass"
 PAUSE_S = 0.5
+AWAY = (502, 503, 504)
+"""Not there at the moment. Whoever is so for long is not healthy, which is asked first, and with which the recovery is taken back."""
 RUNS = 3
 """Executions tried: 1.5 % fail on a healthy day, so three in a row are one day in 300,000."""
 
@@ -53,6 +55,8 @@ def smoke(
     earlier: Collection[int] = (),
 ) -> Smoke:
     """Try the application; VerificationError says which step failed, how, and what it leaves behind.
+
+    TransientError if it was healthy and is away in the middle: try again, which begins with its health.
 
     :param client: its base address is the gateway, its headers pass maintenance mode.
     :param noted: called with the id of the test workflow before it is used, so that one that a kill left behind is found.
@@ -175,7 +179,8 @@ def _answered(client: httpx.Client, method: str, path: str, wanted: tuple[int, .
             f"the gateway turned {method} {path} away: maintenance mode is on, and it does not accept the password of the"
             " Connection in connections.gateway as the token that passes it; nothing is known of the application"
         )
-    raise VerificationError(f"the gateway answered {method} {path} with {code} {_words(body)}, not {wanted[0]}")
+    kind = TransientError if code in AWAY else VerificationError
+    raise kind(f"the gateway answered {method} {path} with {code} {_words(body)}, not {wanted[0]}")
 
 
 def _ask(client: httpx.Client, method: str, path: str, **parts: Any) -> tuple[int, Any]:
@@ -183,11 +188,8 @@ def _ask(client: httpx.Client, method: str, path: str, **parts: Any) -> tuple[in
 
     try:
         response = client.request(method, path, **parts)
-    except httpx.ConnectError as error:
+    except httpx.HTTPError as error:  # what a lost answer leaves is a workflow that does nothing and is named as ours
         raise TransientError(f"the gateway did not answer {method} {path}: {type(error).__name__}") from None
-    except httpx.HTTPError as error:
-        kind = TransientError if method == "GET" else OutcomeUnknownError
-        raise kind(f"the gateway did not answer {method} {path}: {type(error).__name__}") from None
     try:
         return response.status_code, response.json() if response.content else {}
     except ValueError:

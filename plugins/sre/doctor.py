@@ -14,6 +14,7 @@ from include.cleanup import rights as cleanup_rights
 from include.configuration import backup_rights as configuration_backup_rights
 from include.configuration import rights as configuration_rights
 from include.errors import ConfigurationError, RunbookError
+from include.failover import exercise, node
 from include.findings import Blind
 from include.maintenance import rights as maintenance_rights
 from include.probes import rights
@@ -26,6 +27,7 @@ from sre.hooks import (
     configuration,
     configuration_recovery,
     disaster,
+    failover,
     maintenance,
     operations,
     recovery,
@@ -80,6 +82,7 @@ def questions(chosen: Settings) -> Mapping[str, Question]:
         **of_backups(chosen),
         **of_configuration(chosen),
         **of_recovery(chosen),
+        **of_failover(chosen),
         ids.cache_reader: lambda: cache_rights.of_reader(cache.look(chosen.looking.deadline_s)),
         ids.cache_remover: lambda: cache_rights.of_remover(cache.remover(), chosen.cache),
     }
@@ -147,6 +150,20 @@ def of_recovery(chosen: Settings) -> Mapping[str, Question]:
         ),
         ids.gateway: lambda: recovery_rights.of_gateway(recovery.gateway()),
     }
+
+
+def of_failover(chosen: Settings) -> Mapping[str, Question]:
+    """Return what is asked of each Connection of the failover exercise: what it would do. That of production is optional."""
+    ids, limits = chosen.connections, chosen.failover
+    staging = {
+        ids.failover_postgres: lambda: exercise.would(failover.postgres(limits, "doctor")[0], limits),
+        ids.failover_redis: lambda: exercise.would(failover.redis(limits, "doctor")[0], limits),
+        ids.failover_kubernetes: lambda: node.would(failover.drainer(), limits),
+    }
+    if not limits.production_system_identifier:
+        return staging
+    asked = lambda: exercise.would(failover.production(limits, "doctor")[0], limits)  # noqa: E731
+    return {**staging, ids.production_failover_postgres: asked}
 
 
 def _kubernetes(conn_id: str) -> ApiClient:

@@ -125,12 +125,9 @@ class PairOperator(ExerciseOperator):
 
     def would(self) -> str:
         """Look who leads and who would take over."""
-        from include.failover.exercise import candidate
+        from include.failover.exercise import would
 
-        pair, _ = self.pair("dry-run")
-        pair.identify()
-        standing = pair.observe()
-        return f"{standing.leader} would hand over to {candidate(standing, self.limits)} and take back"
+        return would(self.pair("dry-run")[0], self.limits)
 
 
 class ExercisePostgresFailoverOperator(PairOperator):
@@ -211,7 +208,4 @@ class ExerciseNodeDrainOperator(ExerciseOperator):
         from include.failover import node
         from sre.hooks import failover
 
-        cluster = failover.drainer()
-        node.identify(cluster, self.limits.node_namespace)
-        chosen = node.choose(node.nodes(cluster), node.list_pods(cluster, self.limits.node_namespace))
-        return f"{chosen} would be cordoned, drained and uncordoned"
+        return node.would(failover.drainer(), self.limits)

@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from include.errors import ConfigurationError, RunbookError, VerificationError
+from include.errors import ConfigurationError, RunbookError, TransientError, VerificationError
 from include.recovery.gateway import BYPASS_HEADER, await_healthy, smoke, sweep
 from include.settings import RecoveryLimits
 from sandbox.components.kubernetes.layout import NAMESPACE, admin
@@ -108,6 +108,27 @@ def test_a_gateway_that_is_away_is_named() -> None:
         pytest.raises(VerificationError, match=r"not healthy 0\.2 s after .*ConnectError; nothing was tried"),
     ):
         await_healthy(nobody, 0.2)
+
+
+@pytest.mark.parametrize("code", [502, 503, 504, None])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_one_that_is_away_in_the_middle_is_asked_again_and_takes_no_recovery_back(
+    code: int | None, method: str
+) -> None:
+    def answers(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/health":
+            return httpx.Response(200, json={"ready_replicas": 1})
+        if request.method == method:
+            if code is None:
+                raise httpx.ReadError("reset")
+            return httpx.Response(code, json={"error": "the database does not answer"})
+        return httpx.Response(201 if request.method == "POST" else 204, json={"id": 7})
+
+    with (
+        httpx.Client(base_url="http://gateway", transport=httpx.MockTransport(answers)) as door,
+        pytest.raises(TransientError, match=f"answer(ed)? {method} /workflows"),
+    ):
+        smoke(door, limits=QUICK, op_id="0")
 
 
 def test_what_a_kill_left_behind_is_swept_and_what_is_somebodys_stays(

@@ -9,9 +9,10 @@ import pytest
 
 from include.errors import ConfigurationError, PermanentError, RefusedError
 from include.findings import Finding, Severity
-from include.settings import FailoverLimits
+from include.settings import FailoverLimits, Settings
 from sandbox.connections import IDS, all_of
 from sandbox.site import Site
+from sre import doctor
 from sre.hooks import failover
 from sre.operators.base import CheckOperator
 from sre.operators.failover import (
@@ -74,6 +75,20 @@ def test_a_dry_run_looks_and_says_what_it_would_do(name: str) -> None:
     assert list(found) == ["exercised"]
     assert found["exercised"].severity is Severity.INFO
     assert "would" in found["exercised"].summary
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("connections")
+def test_the_doctor_says_what_an_exercise_would_do() -> None:
+    said = {name: ask() for name, ask in doctor.of_failover(Settings()).items()}
+    assert said.keys() == {IDS.failover_postgres, IDS.failover_redis, IDS.failover_kubernetes}
+    assert all("would" in each for each in said.values()), said
+
+
+def test_the_doctor_asks_for_production_only_where_that_may_be_exercised() -> None:
+    limits = LIMITS.model_copy(update={"production_system_identifier": "7412"})
+    asked = doctor.of_failover(Settings().model_copy(update={"failover": limits}))
+    assert IDS.production_failover_postgres in asked
 
 
 @pytest.mark.integration
