@@ -17,7 +17,7 @@ from include.settings import CacheLimits
 AT_ONCE = 10
 """Keys that are asked for in one round trip, for which everybody else waits: some 10 microseconds of the node.
 
-With 50 the 99th percentile of another client was 1.33 times that of the quiet, with 10 it is 1.04, and a walk takes half as long again.
+With 50 the 99th percentile of another client was 1.33 times that of the quiet, with 10 it is 1.04; a walk takes half as long again.
 """
 SAMPLES = 5
 """Elements of a collection that MEMORY USAGE looks at; 0 would be all of them."""
