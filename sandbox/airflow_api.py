@@ -72,8 +72,8 @@ class Airflow:
         An answer fails the task if it comes before the scheduler has heard that the process which asked is over: Airflow's own race.
         """
         deadline = time.monotonic() + within_s
-        while not self._asks(dag_id, run_id, self.tasks(dag_id, run_id).get(task_id) or {}):
-            state = self.tasks(dag_id, run_id).get(task_id, {}).get("state")
+        while not self._asks(dag_id, run_id, task := self.tasks(dag_id, run_id).get(task_id, {})):
+            state = task.get("state")
             if state in {*ENDED, "upstream_failed", "skipped"} or time.monotonic() > deadline:
                 raise SetupError(f"{task_id} does not wait, it is {state}; open {self.run_url(dag_id, run_id)}")
             time.sleep(0.3)

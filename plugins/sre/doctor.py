@@ -162,8 +162,10 @@ def of_failover(chosen: Settings) -> Mapping[str, Question]:
     }
     if not limits.production_system_identifier:
         return staging
-    asked = lambda: exercise.would(failover.production(limits, "doctor")[0], limits)  # noqa: E731
-    return {**staging, ids.production_failover_postgres: asked}
+    production = {
+        ids.production_failover_postgres: lambda: exercise.would(failover.production(limits, "doctor")[0], limits)
+    }
+    return staging | production
 
 
 def _kubernetes(conn_id: str) -> ApiClient:
