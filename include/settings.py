@@ -303,7 +303,7 @@ class BackupLimits(Limits):
         50  # fewer rows by half than last time: not believed
     )
     lease_wait_s: Seconds = 3600  # for what must end before: a vacuum, a retention; longer, and somebody should look
-    restore_jobs: Annotated[int, Field(ge=1, le=32)] = 2  # one a core of the scratch server
+    restore_jobs: Annotated[int, Field(ge=1, le=32)] = 4  # two a core: one computes while the other waits
     spool: Path = (
         Path(tempfile.gettempdir()) / "orchestrator-backup-spool"
     )  # opened dumps lie here while they are restored

@@ -20,7 +20,7 @@ from include.sql import statement
 if TYPE_CHECKING:
     from include.backups.login import Session
 
-SETTINGS = {"synchronous_commit": "off", "maintenance_work_mem": "256MB"}
+SETTINGS = {"synchronous_commit": "off", "maintenance_work_mem": "128MB", "max_parallel_maintenance_workers": "0"}
 """Of the restoring sessions: a restore that is cut off is thrown away, and indexes are most of the work."""
 _RULES = ("encoding", "collate", "ctype")
 _PROVIDERS: Mapping[str, LiteralString] = {

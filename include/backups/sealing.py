@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from pyrage.x25519 import Identity, Recipient
 
 RECIPIENTS_MIN = 2
+READ_BYTES = 128 << 10
+"""Of what is opened, at once; what is sealed is taken as it comes, since a dump that compresses well comes in drops."""
 
 
 class Source(Protocol):
@@ -79,11 +82,11 @@ def seal(source: Source, sink: Sink, to: Sequence[Recipient]) -> None:
     """Encrypt all of the source into the sink; an error of either comes out as it is."""
     import pyrage
 
-    watched_source, watched_sink = _Watched(source), _Watched(sink)
+    read, written = _Read(source), _Written(sink)
     try:
-        pyrage.encrypt_io(watched_source, watched_sink, list(to))
+        pyrage.encrypt_io(read, written, list(to))
     except (pyrage.EncryptError, OSError):
-        raise watched_source.error or watched_sink.error or VerificationError("age could not encrypt") from None
+        raise read.error or written.error or VerificationError("age could not encrypt") from None
 
 
 def unseal(source: Source, sink: Sink, key: Identity) -> None:
@@ -93,11 +96,11 @@ def unseal(source: Source, sink: Sink, key: Identity) -> None:
     """
     import pyrage
 
-    watched_source, watched_sink = _Watched(source), _Watched(sink)
+    read, written = _Read(source), _Written(sink)
     try:
-        pyrage.decrypt_io(watched_source, watched_sink, [key])
+        pyrage.decrypt_io(io.BufferedReader(read, READ_BYTES), written, [key])
     except (pyrage.DecryptError, OSError) as error:
-        raise watched_source.error or watched_sink.error or VerificationError(_reason(error)) from None
+        raise read.error or written.error or VerificationError(_reason(error)) from None
 
 
 def _reason(error: Exception) -> str:
@@ -106,31 +109,47 @@ def _reason(error: Exception) -> str:
     return "it does not decrypt: damaged or cut short"
 
 
-class _Watched:
-    """A file whose own error is kept: the library turns every error into one of its own."""
+class _Kept:
+    """The error of a file: the library turns every error into one of its own."""
 
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
-        self.error: BaseException | None = None
-
-    def read(self, size: int = -1) -> bytes:
-        with self._keeping():
-            taken: bytes = self.inner.read(size)
-            return taken
-
-    def write(self, data: bytes) -> int:
-        with self._keeping():
-            self.inner.write(data)
-            return len(data)
-
-    def flush(self) -> None:
-        with self._keeping():
-            self.inner.flush()
+    error: BaseException | None = None
 
     @contextmanager
-    def _keeping(self) -> Iterator[None]:
+    def keeping(self) -> Iterator[None]:
         try:
             yield
         except BaseException as error:  # a time-out of the task is one, too, and says nothing about the backup
             self.error = error
             raise
+
+
+class _Read(_Kept, io.RawIOBase):
+    """A source whose own error is kept; one of `io`, so that a buffer can stand before it: the library reads 8 kB at a time."""
+
+    def __init__(self, inner: Source) -> None:
+        self.inner = inner
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with self.keeping():
+            data = self.inner.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class _Written(_Kept):
+    """A sink whose own error is kept."""
+
+    def __init__(self, inner: Sink) -> None:
+        self.inner = inner
+
+    def write(self, data: bytes) -> int:
+        with self.keeping():
+            self.inner.write(data)
+            return len(data)
+
+    def flush(self) -> None:
+        with self.keeping():
+            self.inner.flush()

@@ -342,7 +342,6 @@ class Download:
     def __init__(self, store: Store, key: str, version_id: str) -> None:
         self.store, self.key, self.version_id = store, key, version_id
         self.bytes = 0
-        self.digest = hashlib.sha256()
         self._size, self._left = 0, TIMES_RESUMED
         self._body = self._from(0)
 
@@ -363,7 +362,6 @@ class Download:
                 self._resume()
                 continue
             self.bytes += len(data)
-            self.digest.update(data)
             return data
 
     def _resume(self) -> None:

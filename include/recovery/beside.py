@@ -132,9 +132,9 @@ class Restorer:
                 return done
             restoring.hold(session, called.restore)
             restoring.drop(session, called.restore)
-            mark = _first_mark(seen, running, opened)
+            mark, clock = _first_mark(seen, running, opened), Clock()
             with self._archive(opened, op_id) as archive, self._made(session, seen, opened, mark):
-                clock = Clock()
+                clock.lap("fetch")
                 self._fill(called.restore, opened.fingerprint, archive, clock)
                 properties.apply(session, called.restore, opened.fingerprint.database)
                 lacking = self._compare(self.reader.to(called.restore), opened.fingerprint, accepted)

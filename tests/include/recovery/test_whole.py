@@ -74,7 +74,7 @@ def test_bug_29_everything_comes_back_with_its_owners_rights_and_settings(menage
     ahead = here.restorer(limits=ZOO).foresee(here.opened, here.op_id, free_bytes=None)
     assert (ahead.by_hand, ahead.missing_roles, ahead.changed_roles) == ([], [], [])
     mark = here.restorer(limits=ZOO).restore(here.opened, here.op_id, accepted=ahead.by_hand)
-    assert (mark.state, mark.lacking, {*mark.seconds}) == ("compared", (), {"restore", "analyze", "compare"})
+    assert (mark.state, mark.lacking, {*mark.seconds}) == ("compared", (), {"fetch", "restore", "analyze", "compare"})
     doors.close_doors(here.login, here.database, LIMITS)
     recovered = swap.swap(here.login, here.database, here.op_id, LIMITS).running
     assert recovered
