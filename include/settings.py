@@ -421,7 +421,7 @@ class MaintenanceLimits(Limits):
     measure_timeout_s: Seconds = 600  # of one measurement
     vacuum_cost_delay_ms: Annotated[float, Field(ge=0, le=100)] = 2  # as autovacuum's: it yields to the application
     busy_percent: Annotated[float, Field(gt=0, le=100)] = (
-        10  # of the time goes into rebuilds, which nothing slows down; a rest follows each
+        4  # of the time goes into statistics and rebuilds, which nothing slows down; a rest follows each
     )
     progress_s: Annotated[float, Field(gt=0, le=60)] = 10  # between two lines of the log, and two looks at the replicas
     top: Annotated[int, Field(ge=1, le=100)] = 20  # the item's own: tables and indexes named by bloat

@@ -18,14 +18,13 @@ SHOWN = 5
 ITEM = {
     Verb.SWEEP: "D-04",
     Verb.VACUUM: "D-06",
-    Verb.VACUUM_ANALYZE: "D-06",
     Verb.REINDEX: "D-04",
     Verb.ANALYZE: "D-03",
 }
 DEEDS = (
-    ("D-06", "vacuum", (Verb.VACUUM, Verb.VACUUM_ANALYZE)),
+    ("D-06", "vacuum", (Verb.VACUUM,)),
     ("D-04", "reindex", (Verb.REINDEX, Verb.SWEEP)),
-    ("D-03", "statistics", (Verb.ANALYZE, Verb.VACUUM_ANALYZE)),
+    ("D-03", "statistics", (Verb.ANALYZE,)),
 )
 """Item, check, and the steps that answer it."""
 
@@ -196,7 +195,7 @@ def _not_done(outcome: Outcome) -> Iterator[Finding]:
 def _held_back(outcome: Outcome, after: Observed) -> Iterator[Finding]:
     """A vacuum that removed less than half of the dead rows: somebody may still see them."""
     dead, still = outcome.before.get("dead", 0), outcome.after.get("dead", 0)
-    if outcome.ended is Ended.DONE and outcome.verb in {Verb.VACUUM, Verb.VACUUM_ANALYZE} and dead and still > dead / 2:
+    if outcome.ended is Ended.DONE and outcome.verb == Verb.VACUUM and dead and still > dead / 2:
         holder = str(after.holders[0]) if after.holders else "somebody who is gone again"
         yield Finding(
             item="D-06",

@@ -82,11 +82,15 @@ class Worker:
                 raise
 
     def _watch(self, running: Future[Any], pid: int, step: Step) -> None:
+        if self._ended(running, step):
+            return
         with self.login.session(self.application) as beside:
-            while not self._ended(running, step):
+            while True:
                 self.guard()
                 log.info("%s: %s", step.key, _progress(beside, pid))
                 self._stop_if_harmful(beside)
+                if self._ended(running, step):
+                    return
 
     def _ended(self, running: Future[Any], step: Step) -> bool:
         import psycopg
@@ -109,7 +113,6 @@ class Worker:
 # No truncation: it takes the strongest lock of the table, on every replica too, and gives away room that is filled again.
 STATEMENTS: Mapping[Verb, LiteralString] = {
     Verb.VACUUM: "vacuum (truncate false, parallel 0, skip_database_stats true) {}",
-    Verb.VACUUM_ANALYZE: "vacuum (analyze, truncate false, parallel 0, skip_database_stats true) {}",
     Verb.ANALYZE: "analyze {}",
     Verb.REINDEX: "reindex index concurrently {}",
 }

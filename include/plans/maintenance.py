@@ -11,13 +11,15 @@ from include.settings import MaintenanceLimits
 
 
 class Verb(StrEnum):
-    """What is done to one table or index. In this order: an index is rebuilt without the entries of rows that a vacuum removed."""
+    """What is done to one table or index, in this order.
+
+    An index is rebuilt without the entries of rows that a vacuum removed, and statistics do not wait for the rest after a rebuild.
+    """
 
     SWEEP = "sweep"
     VACUUM = "vacuum"
-    VACUUM_ANALYZE = "vacuum and analyze"
-    REINDEX = "reindex"
     ANALYZE = "analyze"
+    REINDEX = "reindex"
 
 
 ORDER = tuple(Verb)
@@ -217,21 +219,10 @@ def worst(observed: Observed, top: int) -> list[tuple[str, int, Bloat]]:
 
 def _tables(observed: Observed, limits: MaintenanceLimits) -> Iterator[Step | Left]:
     for table in observed.tables:
-        dirty, stale = needs_vacuum(table, limits), needs_statistics(table, observed.at, limits)
-        if not (dirty or stale):
-            continue
-        verb = _verb(dirty=bool(dirty), stale=bool(stale))
-        why = "; ".join(reason for reason in (dirty, stale) if reason)
-        if table.reachable:
-            yield _step(verb, table, why)
-        else:
-            yield _unreachable(verb, table, why)
-
-
-def _verb(*, dirty: bool, stale: bool) -> Verb:
-    if dirty and stale:
-        return Verb.VACUUM_ANALYZE
-    return Verb.VACUUM if dirty else Verb.ANALYZE
+        needs = {Verb.VACUUM: needs_vacuum(table, limits), Verb.ANALYZE: needs_statistics(table, observed.at, limits)}
+        for verb, why in needs.items():
+            if why:
+                yield _step(verb, table, why) if table.reachable else _unreachable(verb, table, why)
 
 
 def needs_vacuum(table: Table, limits: MaintenanceLimits) -> str:
@@ -336,7 +327,7 @@ def behind(lag_s: float | None, limits: MaintenanceLimits) -> str:
 
 def rest_s(verb: Verb, worked_s: float, limits: MaintenanceLimits) -> float:
     """Return how long the server is left to the application after a step: only a vacuum yields by itself."""
-    return worked_s * (100 / limits.busy_percent - 1) if verb is Verb.REINDEX else 0.0
+    return 0.0 if verb is Verb.VACUUM else worked_s * (100 / limits.busy_percent - 1)
 
 
 # --- both ---------------------------------------------------------------------------------------------------------------
