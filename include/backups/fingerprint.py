@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -49,6 +49,13 @@ class Contents(Record):
         return sum(count for count, _ in self.tables.values())
 
 
+class Loose(NamedTuple):
+    """What no snapshot holds still: how far each sequence is, and the hash of every definition."""
+
+    sequences: Mapping[str, int]
+    inventory: Mapping[str, Mapping[str, str]]
+
+
 class Fingerprint(Record):
     """What a backup must restore to; sealed like the dump, since names and hashes tell something of the rows.
 
@@ -77,26 +84,36 @@ def read(data: bytes) -> Fingerprint:
         raise VerificationError("the fingerprint is not one of ours") from None
 
 
-def contents(session: Session, tables: Sequence[Table], moved: Moved = lambda _: None) -> Contents:
-    """Read all of a database in a session that was settled; `moved` hears of every byte that was read."""
-    sequences = last_values(session)
-    found = _added_up(_tables(session, [table for table in tables if table.has_rows], moved))
+def loose(session: Session) -> Loose:
+    """Look at what no snapshot holds still: before anybody else begins to read the same moment, and after the last one ended."""
+    return Loose(sequences=last_values(session), inventory=inventory(session))
+
+
+def contents(
+    session: Session, tables: Sequence[Table], moved: Moved = lambda _: None, first: Loose | None = None
+) -> Contents:
+    """Read all of a database in a session that was settled.
+
+    :param moved: hears of every byte that was read.
+    :param first: what was loose before another began to read beside us; None if nobody did.
+    """
+    sequences, definitions = first or loose(session)
     return Contents(
-        tables=found,
+        tables=_added_up(_tables(session, [table for table in tables if table.has_rows], moved)),
         sequences={name: (value, value) for name, value in sequences.items()},
-        inventory=inventory(session),
+        inventory=definitions,
         large_objects=large_objects(session),
     )
 
 
 def until_now(earlier: Contents, session: Session) -> Contents:
     """Return the contents with what moved since they were first read: the room of sequences, and definitions in flux."""
-    later = last_values(session)
-    room = {name: (low, later.get(name, high)) for name, (low, high) in earlier.sequences.items()}
+    later = loose(session)
+    room = {name: (low, later.sequences.get(name, high)) for name, (low, high) in earlier.sequences.items()}
     return earlier.model_copy(
         update={
             "sequences": {name: (min(ends), max(ends)) for name, ends in room.items()},
-            "inventory": steady(earlier.inventory, inventory(session)),
+            "inventory": steady(earlier.inventory, later.inventory),
         }
     )
 

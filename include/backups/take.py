@@ -141,9 +141,11 @@ class Taker:
         dumped = Flow(f"the dump of {self.login.name}", total=usual_bytes)
         printed = Flow(f"the fingerprint of {self.login.name}", total=sum(table.bytes for table in moment.tables))
         found: list[Contents] = []
+        # Before pg_dump starts: what moves between its look at a sequence and ours would make a good backup differ.
+        first = self._lively("the first look", moment.session, lambda: fingerprint.loose(moment.session))
 
         def print_contents() -> None:
-            found.append(fingerprint.contents(moment.session, moment.tables, printed.moved))
+            found.append(fingerprint.contents(moment.session, moment.tables, printed.moved, first))
 
         with running(self._dump_command(moment.name), self.login) as dump:
             tap = Tap(dump.output, dumped)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from threading import Event
 from typing import Any
 
 import psycopg
 import pytest
 
+from include.backups import fingerprint, take
 from include.backups.catalogue import Verdict
 from include.backups.prove import Prover
 from include.errors import TransientError
 from sandbox.components.postgres import connect
 from sandbox.site import Site
+from tests.include.backups.faulty import before
 from tests.include.backups.world import World, request, world
 from tests.proof import Proof
 from tests.zoo.build import build, small_tables
@@ -35,6 +38,32 @@ def test_bug_11_everything_that_postgresql_holds_survives_roles_and_grants_too(h
     proof = here.prover().prove(taken.manifest.facts.key, sha256=taken.sha256)
     assert proof.backup.manifest
     assert proof.backup.manifest.facts.tables > 100
+    assert [backup.verdict for backup in here.catalogue().backups] == [Verdict.GOOD]
+
+
+def test_bug_10_what_moves_after_the_dump_saw_it_and_before_the_fingerprint_does_is_no_difference(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with here.superuser() as connection:
+        connection.execute("create table things (id int primary key)")
+        connection.execute("create sequence tickets")
+        connection.execute("create function answer() returns int language sql as 'select 1'")
+
+        def move() -> None:
+            assert dumped.wait(60)
+            connection.execute("select nextval('tickets')")
+            connection.execute("create or replace function answer() returns int language sql as 'select 2'")
+
+        def dump(*arguments: Any) -> None:
+            real(*arguments)
+            dumped.set()
+
+        real, dumped = take._seal_dump, Event()
+        monkeypatch.setattr(take, "_seal_dump", dump)
+        before(monkeypatch, fingerprint, "contents", move)
+        taken = here.take()
+    monkeypatch.undo()
+    here.prover().prove(taken.manifest.facts.key, sha256=taken.sha256)
     assert [backup.verdict for backup in here.catalogue().backups] == [Verdict.GOOD]
 
 
