@@ -68,7 +68,7 @@ class Programs:
         """Return what it says of itself, `pg_dump (PostgreSQL) 17.2`, and its major version."""
         command = [self.path(name), "--version"]
         try:
-            said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+            said = subprocess.run(command, capture_output=True, text=True, check=False, env=_plain()).stdout.strip()
         except OSError as error:
             raise ConfigurationError(f"{command[0]} does not run ({error.strerror}); correct backup.programs") from None
         if not (found := _VERSION.search(said)):
@@ -161,10 +161,15 @@ def running(
 def _environment(
     login: Login | None, application: str, settings: Mapping[str, str]
 ) -> Iterator[tuple[dict[str, str], tuple[int, ...]]]:
-    plain = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "PGAPPNAME": application}
+    plain = {**_plain(), "PGAPPNAME": application}
     options = " ".join(f"-c {name}={value}" for name, value in {**UNTIMED, **settings}.items())
     if login is None:
         yield plain, ()
         return
     with login.passfile() as file:
         yield {**plain, "PGOPTIONS": options, "PGPASSFILE": f"/proc/self/fd/{file}", "PGCONNECT_TIMEOUT": "10"}, (file,)
+
+
+def _plain() -> dict[str, str]:
+    """Of the worker's environment what a program needs: the rest holds secrets, and whoever shares the machine may read it there."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}

@@ -353,6 +353,14 @@ def test_a_program_that_does_not_say_its_version_is_refused(tmp_path: Path, says
         program(tmp_path, says).version("pg_dump")
 
 
+def test_a_program_that_is_asked_for_its_version_gets_nothing_of_the_workers_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "a canary")
+    asks = "import os; print('pg_dump (PostgreSQL)', 99 if 'canary' in str(dict(os.environ)) else 17)"
+    assert program(tmp_path, asks).version("pg_dump")[1] == 17
+
+
 def test_a_program_that_this_machine_cannot_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pg_dump").write_bytes(b"\x7fELF of another machine")
     (tmp_path / "pg_dump").chmod(0o755)
