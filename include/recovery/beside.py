@@ -10,7 +10,9 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +23,7 @@ from include.backups import compare, fingerprint, keys, restoring, sealing, sour
 from include.backups.catalogue import Backup
 from include.backups.fingerprint import Contents, Fingerprint
 from include.backups.lively import lively
-from include.backups.login import Login
+from include.backups.login import Login, hang_up
 from include.backups.manifest import Manifest
 from include.backups.opening import Opener
 from include.backups.programs import Programs
@@ -31,7 +33,6 @@ from include.recovery import contents, databases, properties
 from include.recovery.databases import Database, Databases, Mark, let_in, look, set_mark
 from include.recovery.preflight import Preflight, foresee
 from include.settings import BackupLimits, RestoreLimits
-from include.sql import statement
 
 if TYPE_CHECKING:
     from include.backups.login import Session
@@ -137,8 +138,10 @@ class Restorer:
                 clock.lap("fetch")
                 self._fill(called.restore, opened.fingerprint, archive, clock)
                 properties.apply(session, called.restore, opened.fingerprint.database)
-                lacking = self._compare(self.reader.to(called.restore), opened.fingerprint, accepted)
-                clock.lap("compare")
+                with self._analyzed(self.login.to(called.restore)):
+                    lacking = self._compare(self.reader.to(called.restore), opened.fingerprint, accepted)
+                    clock.lap("compare")
+                clock.lap("analyze")
                 return _compared(session, seen, mark, clock, lacking)
 
     # --- the archive ----------------------------------------------------------------------------------------------------
@@ -206,17 +209,24 @@ class Restorer:
     def _fill(self, name: str, wanted: Fingerprint, archive: Path, clock: Clock) -> None:
         target = self.login.to(name)
         contents.restore(archive, target, Programs(self.backup.programs), self.backup)
+        with target.session("recovery owners") as session:
+            contents.give_away(session, wanted.database["owner"])
         clock.lap("restore")
-        self._settle(target, wanted.database["owner"])
-        clock.lap("analyze")
 
-    def _settle(self, target: Login, owner: str) -> None:
-        """Let nothing belong to who restored, and let the planner know the tables (BUG-30)."""
-        with target.session("recovery analyze") as session:
-            contents.give_away(session, owner)
-            lively("the analyze", target, session, self.backup, lambda: session.execute("analyze"))
-            if left := session.execute(statement("recovery_unanalyzed")).fetchall():
-                raise VerificationError(f"table {left[0][0]} was not analyzed, and {len(left) - 1} others")
+    @contextmanager
+    def _analyzed(self, target: Login) -> Iterator[None]:
+        """Let the planner know every table (BUG-30), while something else is done that reads them."""
+        with target.session("recovery analyze") as session, ThreadPoolExecutor(1) as pool:
+            analyzing = pool.submit(copy_context().run, self._analyze, target, session)
+            try:
+                yield
+            except BaseException:
+                hang_up(session)
+                raise
+            analyzing.result()
+
+    def _analyze(self, target: Login, session: Session) -> None:
+        lively("the analyze", target, session, self.backup, lambda: contents.analyze(session))
 
     def _compare(self, reader: Login, wanted: Fingerprint, accepted: Collection[str]) -> list[str]:
         """Return what no restore brought back; VerificationError if anything else differs."""

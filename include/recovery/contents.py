@@ -13,7 +13,7 @@ from include.backups import compare, restoring, source
 from include.backups.fingerprint import Fingerprint
 from include.backups.login import Login
 from include.backups.programs import Programs
-from include.errors import ConfigurationError
+from include.errors import ConfigurationError, VerificationError
 from include.settings import BackupLimits
 from include.sql import statement
 
@@ -77,6 +77,18 @@ def _owner(what: str, roles: Collection[str]) -> str:
 def give_away(session: Session, owner: str) -> None:
     """Let what has no owner in an archive, such as extensions, belong to the owner of the database, not to who restored it."""
     session.execute(sql.SQL("reassign owned by current_user to {}").format(sql.Identifier(owner)))
+
+
+def analyze(session: Session) -> None:
+    """Analyze every table; those that autovacuum is at come last, and alone.
+
+    Whoever waits for autovacuum waits a second until it gives way, and then for the next table, which it has gone on to.
+    """
+    session.execute("analyze (skip_locked)")
+    for (name,) in session.execute(statement("recovery_unanalyzed")).fetchall():
+        session.execute(f"analyze {name}".encode())  # the server quoted it
+    if left := session.execute(statement("recovery_unanalyzed")).fetchall():
+        raise VerificationError(f"table {left[0][0]} was not analyzed, and {len(left) - 1} others")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from random import Random
@@ -17,8 +18,9 @@ from include.backups.take import Taken
 from include.errors import ConfigurationError, RefusedError, VerificationError
 from include.recovery import beside, contents
 from include.recovery.preflight import told
-from sandbox.components.postgres import connect
+from sandbox.components.postgres import Connection, connect
 from tests.include.backups import damages
+from tests.include.failover.pair import eventually
 from tests.include.recovery.scene import LIMITS, Scene
 
 pytestmark = pytest.mark.integration
@@ -56,6 +58,32 @@ def test_bug_30_every_table_is_analyzed_before_anybody_asks_it(here: Scene) -> N
         assert dict(session.execute(query).fetchall()) == {"people": 3000, "deeds": 6000}
         asked = "select count(*) > 3 from pg_stats where tablename = any('{people,deeds}')"
         assert session.execute(asked).fetchone() == (True,)
+
+
+def test_bug_30_a_table_that_others_work_on_is_analyzed_last_and_not_forgotten(here: Scene) -> None:
+    """Its index was built, so pg_class knows how many rows it has; nobody looked at them for the planner."""
+    name = f"{here.database}_analyzed"
+    with here.superuser("postgres") as server:
+        server.execute(f"create database {name}".encode())
+    with here.superuser(name) as at_work, here.superuser(name) as autovacuum:
+        for table in ("a_busy", "free"):
+            at_work.execute(f"create table {table} as select generate_series(1, 1000) id".encode())
+            at_work.execute(f"alter table {table} add primary key (id)".encode())
+        autovacuum.execute("begin")
+        autovacuum.execute("lock table a_busy in share update exclusive mode")
+        with ThreadPoolExecutor(1) as pool:
+            analyzing = pool.submit(contents.analyze, at_work)
+            eventually(lambda: analyzed(autovacuum) == {"free"})
+            assert not analyzing.done()
+            autovacuum.execute("commit")
+            analyzing.result()
+        assert analyzed(autovacuum) == {"a_busy", "free"}
+
+
+def analyzed(session: Connection) -> set[str]:
+    session.execute("select pg_stat_clear_snapshot()")
+    found = session.execute("select relname from pg_stat_user_tables where last_analyze is not null")
+    return {table for (table,) in found.fetchall()}
 
 
 # --- damaged backups ----------------------------------------------------------------------------------------------------
