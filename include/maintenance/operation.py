@@ -51,6 +51,7 @@ class Ended(StrEnum):
 class Outcome:
     """What came of a step.
 
+    :param seconds: at work; a wait for a lock that never came is none.
     :param before: what there was to win, at its beginning; `after`: at its end.
     """
 
@@ -141,24 +142,26 @@ class Maintenance:
             step.key, **({"index": step.full_name, "of": self.login.name} if step.verb is Verb.REINDEX else {})
         )
         began = time.monotonic()
-        ended, why = self._verified(step, *self._tried(step, until))
+        ended, why, waited_s = self._tried(step, until)
+        ended, why = self._verified(step, ended, why)
         if ended is not Ended.DONE and step.verb is Verb.REINDEX:
             self._sweep()
-        return self._kept(step, ended, why, seconds=time.monotonic() - began, before=before)
+        return self._kept(step, ended, why, seconds=time.monotonic() - began - waited_s, before=before)
 
-    def _tried(self, step: Step, until: float) -> tuple[Ended, str]:
+    def _tried(self, step: Step, until: float) -> tuple[Ended, str, float]:
+        """Return how it ended, why, and for how many seconds of it there was only a wait for a lock that never came."""
         if why := self._in_the_way(step):
-            return Ended.POSTPONED, why
+            return Ended.POSTPONED, why, 0.0
         worker = Worker(
             login=self.login, limits=self.limits, application=self.application, guard=self.lease.guard, until=until
         )
         try:
             worker.do(step)
         except PostponedError as error:
-            return Ended.POSTPONED, str(error)
+            return Ended.POSTPONED, str(error), error.waited_s
         except NotPossibleError as error:
-            return Ended.FAILED, str(error)
-        return Ended.DONE, ""
+            return Ended.FAILED, str(error), 0.0
+        return Ended.DONE, "", 0.0
 
     def _verified(self, step: Step, ended: Ended, why: str) -> tuple[Ended, str]:
         """Look again: an index that was rebuilt can be used."""

@@ -28,12 +28,20 @@ CHECKED_EVERY = "1s"
 """How soon the server notices that our process is dead, and ends what it was told."""
 NO_ROOM = ("53100", "53200")
 """Disk full, out of memory: whatever comes next would fail the same way."""
-IN_THE_WAY = ("55P03", "57014", "40P01")
+NO_LOCK = "55P03"
+IN_THE_WAY = (NO_LOCK, "57014", "40P01")
 """A lock or the statement took too long, or two waited for each other."""
 
 
 class PostponedError(RefusedError):
-    """It was not done, or not to the end, since something was in its way; the next week tries again."""
+    """It was not done, or not to the end, since something was in its way; the next week tries again.
+
+    :param waited_s: how long it waited, at its end, for a lock that never came.
+    """
+
+    def __init__(self, said: str, *, waited_s: float = 0.0) -> None:
+        super().__init__(said)
+        self.waited_s = waited_s
 
 
 class NotPossibleError(RefusedError):
@@ -62,14 +70,16 @@ class Worker:
             self._watched(session, statement_of(step), step)
 
     def _settings(self, step: Step) -> Mapping[str, str]:
-        waits_s = self.limits.rebuild_wait_s if step.verb is Verb.REINDEX else self.limits.lock_timeout_s
         return {
-            "lock_timeout": f"{waits_s:g}s",
+            "lock_timeout": f"{self._waits_s(step):g}s",
             "statement_timeout": f"{self.limits.statement_timeout_s:g}s",
             "client_connection_check_interval": CHECKED_EVERY,
             "vacuum_cost_delay": f"{self.limits.vacuum_cost_delay_ms:g}ms",
             "max_parallel_maintenance_workers": "0",  # the application's cores stay the application's
         }
+
+    def _waits_s(self, step: Step) -> float:
+        return self.limits.rebuild_wait_s if step.verb is Verb.REINDEX else self.limits.lock_timeout_s
 
     def _watched(self, session: Session, text: sql.Composed, step: Step) -> None:
         with ThreadPoolExecutor(1) as pool:
@@ -100,7 +110,7 @@ class Worker:
         except NotYet:
             return False
         except psycopg.Error as error:
-            raise _in_our_words(error, step) from None
+            raise _in_our_words(error, step, self._waits_s(step)) from None
         return True
 
     def _stop_if_harmful(self, beside: Session) -> None:
@@ -125,12 +135,13 @@ def statement_of(step: Step) -> sql.Composed:
     return sql.SQL(STATEMENTS[step.verb]).format(sql.Identifier(step.schema, step.name))
 
 
-def _in_our_words(error: psycopg.Error, step: Step) -> Exception:
+def _in_our_words(error: psycopg.Error, step: Step, waits_s: float) -> Exception:
     """Return what a failed statement means; the error itself when the session is lost, which is known better further up."""
     said = " ".join((error.diag.message_primary or str(error)).split())
     state = error.sqlstate or ""
     if state in IN_THE_WAY:
-        return PostponedError(f"{step.key} had to wait for others for too long: {said}")
+        waited_s = waits_s if state == NO_LOCK else 0.0
+        return PostponedError(f"{step.key} had to wait for others for too long: {said}", waited_s=waited_s)
     if state in NO_ROOM:
         return RefusedError(
             f"{step.key}: the server has no room ({said}); the rest was not begun, make room and clear the task"

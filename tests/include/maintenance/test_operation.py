@@ -112,12 +112,13 @@ def test_bug_45_bug_50_one_that_must_wait_too_long_is_postponed_and_leaves_no_in
 
 
 def test_bug_50_a_vacuum_does_not_wait_for_a_lock_for_longer_than_the_time_out(here: Scene) -> None:
-    here.limits = limits(lock_timeout_s=0.2)
+    here.limits = limits(lock_timeout_s=1)
     here.dirty()
     with open_transaction(here, "lock table dirty in share update exclusive mode"):
         outcomes = here.run().outcomes
     assert [outcome.ended for outcome in outcomes] == [Ended.POSTPONED, Ended.POSTPONED]
-    assert all("lock timeout" in outcome.why and outcome.seconds < 5 for outcome in outcomes)
+    assert all("lock timeout" in outcome.why for outcome in outcomes)
+    assert all(0 < outcome.seconds < 1 for outcome in outcomes), "a wait is no work, after which the server is rested"
 
 
 def test_d_06_who_holds_cleaning_back_is_named(here: Scene) -> None:
