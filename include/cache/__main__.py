@@ -6,70 +6,37 @@ A key that somebody has made anew since stays as it is. `undo` may be called aga
 
 from __future__ import annotations
 
-import argparse
-import getpass
-import logging
-import socket
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from include import settings
 from include.cache.copies import Opener
 from include.cache.undo import BROUGHT, MADE_ANEW, Undo, undo
-from include.errors import RunbookError
-from include.ops.__main__ import show_journal
-from include.recovery import by_file
-from include.recovery.by_file import Connections
-from include.settings import Settings
+from include.recovery import by_file, by_hand
+from include.recovery.by_hand import Asked, Verb
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do one of them; 1 with one sentence on standard error if it cannot be done."""
-    options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
-    try:
-        _do(options)
-    except RunbookError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return by_hand.main("include.cache", __doc__, VERBS, arguments)
 
 
-def _do(options: argparse.Namespace) -> None:
-    chosen = settings.load()
-    connections = Connections.read(options.connections)
-    ops = by_file.ops(connections, chosen)
-    if options.verb == "show":
-        show_journal(ops, options.op_id)
-        return
-    holder = f"{getpass.getuser()}@{socket.gethostname()}"
-    became = undo(_its(connections, chosen), ops, options.op_id, holder=holder, why=options.why)
+def _undo(asked: Asked) -> None:
+    became = undo(_its(asked), asked.ops, asked.op_id, holder=asked.holder, why=asked.why)
     print(f"undone: {became[BROUGHT]} keys are back, {became[MADE_ANEW]} were made anew meanwhile and stay as they are")
 
 
-def _its(connections: Connections, chosen: Settings) -> Undo:
-    ids = chosen.connections
+def _its(asked: Asked) -> Undo:
+    connections, ids = asked.connections, asked.chosen.connections
     key = str(connections[ids.backup_key].get("password", ""))
+    reader = by_file.store(connections, asked.chosen, ids.backup_verifier)
     return Undo(
         redis=lambda: by_file.redis(connections, ids.cache_remover),
-        opener=Opener(
-            by_file.store(connections, chosen, ids.backup_verifier), key, f"{ids.backup_key} in {connections.path}"
-        ),
-        chosen=chosen,
+        opener=Opener(reader, key, f"{ids.backup_key} in {connections.path}"),
+        chosen=asked.chosen,
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m include.cache", description=__doc__)
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb, said in (("show", "what it did"), ("undo", "bring all of its keys back")):
-        one = verbs.add_parser(verb, help=said)
-        one.add_argument("op_id", help="id of the operation: its plan and its report name it")
-        one.add_argument("--connections", type=Path, required=True, metavar="FILE")
-        if verb == "undo":
-            one.add_argument("--why", default="taken back by hand", help="kept in the journal")
-    return parser
+VERBS = {"undo": Verb("bring all of its keys back", _undo, takes_back=True)}
 
 
 if __name__ == "__main__":
