@@ -17,6 +17,8 @@ endef
 $(foreach variable,KUBECONFIG DATABASE_URL REDIS_URL PROMETHEUS_URL,$(eval $(call own,$(variable))))
 
 PY := .venv/bin/python
+# At the ops database of OPS_DSN, else at that of the platform in small.
+AT = $(PY) -m $(if $(OPS_DSN),,sandbox run)
 BASE_PYTHON := $(shell for p in python3.12 python3.13 python3.11 python3; do \
   "$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { command -v "$$p"; break; }; done)
 
@@ -52,16 +54,16 @@ backups: install  ## what is in the bucket, and what of it is good; no Airflow n
 	@$(PY) -m sandbox run include.backups list
 
 leases: install  ## which operation holds what, and whether everything is ordered to stop
-	@$(PY) -m sandbox run include.ops leases
+	@$(AT) include.ops leases
 
 stop: install  ## order every operation to stop before its next effect: REASON="…"
-	@$(PY) -m sandbox run include.ops stop "$(REASON)"
+	@$(AT) include.ops stop "$(REASON)"
 
 go: install  ## lift the order to stop
-	@$(PY) -m sandbox run include.ops go
+	@$(AT) include.ops go
 
 evidence: install  ## export the evidence FROM=… TO=… for an auditor, and verify its chain
-	@$(if $(OPS_DSN),$(PY) -m,$(PY) -m sandbox run) include.ops.evidence $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO))
+	@$(AT) include.ops.evidence $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO))
 
 check: install  ## format, lint, types, and the fast tests
 	@.venv/bin/ruff format --check .

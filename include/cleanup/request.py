@@ -15,15 +15,13 @@ from include.errors import RefusedError
 from include.ops import journal
 from include.ops.database import OpsDatabase
 from include.ops.gate import Plan
-from include.ops.journal import Journal
+from include.ops.journal import CLOCK, Journal
 from include.ops.leases import Mode, Wanted
 from include.plans import cleanup
 from include.plans.cleanup import Counted, Decision, Subject
 from include.settings import CleanupLimits
 
 KIND = "clean-up"
-CLOCK = "clock"
-"""Step of the journal that holds the run's one moment, by the database's clock."""
 
 
 @dataclass(frozen=True, kw_only=True)

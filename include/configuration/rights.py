@@ -35,7 +35,7 @@ def of_recoverer(api: ObjectApi, window: Window) -> str:
 
 def of_empty_namespace(api: ObjectApi) -> str:
     """Try to apply where the disaster-recovery test does."""
-    _try(api, "correct disaster.namespace, or apply deploy/kubernetes/ops-disaster-config.yaml")
+    _try(api, "correct disaster.namespace, or apply deploy/kubernetes/disaster")
     return f"makes what it needs in {api.namespace}"
 
 

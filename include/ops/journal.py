@@ -10,6 +10,9 @@ from typing import Any
 
 from include.ops.database import OpsDatabase
 
+CLOCK = "clock"
+"""The line with the moment that a run judges by; nothing was touched yet."""
+
 
 class Phase(StrEnum):
     """Before an effect, and after it."""

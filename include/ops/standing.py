@@ -8,6 +8,7 @@ from datetime import datetime
 
 from include.ops.database import OpsDatabase
 from include.ops.gate import USE
+from include.ops.journal import CLOCK
 from include.ops.saga import BACK, DONE, UNDONE
 
 
@@ -63,12 +64,17 @@ def standing(ops: OpsDatabase) -> Sequence[Standing]:
             coalesce((select p.kind from ops.plan as p where p.op_id = j.op_id order by p.id desc limit 1), '')
         from ops.journal as j
         where not exists (select from ops.journal as e where e.op_id = j.op_id and e.step = any(%(ends)s) and e.phase = 'outcome')
-          and exists (select from ops.journal as t where t.op_id = j.op_id and (t.step <> %(use)s or t.phase = 'outcome'))
+          and exists (
+              select from ops.journal as t
+              where t.op_id = j.op_id and (t.step <> all(%(before)s) or (t.step = %(use)s and t.phase = 'outcome'))
+          )
           and not exists (select from ops.lease as l where l.op_id = j.op_id and l.expires_at > clock_timestamp())
         order by op_id, id desc
     """
     with ops.session() as session:
-        rows = session.execute(query, {"back": BACK, "ends": [DONE, UNDONE], "use": USE}).fetchall()
+        rows = session.execute(
+            query, {"back": BACK, "ends": [DONE, UNDONE], "before": [USE, CLOCK], "use": USE}
+        ).fetchall()
     found = [
         Standing(op_id=o, by=by, step=s, ended=e, since=at, going_back=b, kind=k) for o, by, s, e, at, b, k in rows
     ]

@@ -26,7 +26,7 @@ INSIDE = f"/api/v1/namespaces/{NAMESPACE}"
 # Without a server
 
 
-@pytest.mark.parametrize("file", [*MANIFESTS.rglob("*.yaml"), *RIGHTS.glob("*.yaml")], ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [*MANIFESTS.rglob("*.yaml"), *RIGHTS.rglob("*.yaml")], ids=lambda file: file.name)
 def test_a_manifest_is_filled_in_whole_and_is_yaml(empty_site: Site, file: Path) -> None:
     things = [thing for thing in yaml.safe_load_all(rendered(empty_site, file)) if thing]
     assert things
@@ -44,7 +44,7 @@ SEE_SECRETS = {"ops-config-backup", "ops-config-prove", "ops-recover-config", "o
 
 def test_rights_hold_no_wildcard_and_no_way_up() -> None:
     roles = [
-        thing for file in RIGHTS.glob("*.yaml") for thing in yaml.safe_load_all(file.read_text()) if "rules" in thing
+        thing for file in RIGHTS.rglob("*.yaml") for thing in yaml.safe_load_all(file.read_text()) if "rules" in thing
     ]
     assert roles
     nobody = {"*", "escalate", "bind", "impersonate", "pods/exec", "pods/attach"}
@@ -208,7 +208,7 @@ def by_people(thing: Object) -> object:
 
 @pytest.mark.integration
 def test_a_second_start_changes_nothing(site: Site, api: Api) -> None:
-    wanted = [*objects(site, MANIFESTS / "namespace"), *objects(site, RIGHTS)]
+    wanted = [*objects(site, MANIFESTS / "namespace"), *objects(site, RIGHTS), *objects(site, RIGHTS / "disaster")]
     before = {api.path(thing): api.read(api.path(thing)) for thing in wanted}
 
     foundation.lay(site)

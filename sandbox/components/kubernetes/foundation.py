@@ -33,7 +33,7 @@ def lay(site: Site) -> None:
     refuse_foreign_namespace(access, NAMESPACE)
     api = Api(access)
     _define_kinds(api, site)
-    for source in (MANIFESTS / "cluster", RIGHTS, MANIFESTS / "staging", RIGHTS / "staging"):
+    for source in (MANIFESTS / "cluster", RIGHTS, RIGHTS / "disaster", MANIFESTS / "staging", RIGHTS / "staging"):
         for thing in objects(site, source):
             api.apply(thing, force=True)
     mounts.lay(site)

@@ -8,7 +8,7 @@ import pytest
 
 from include.ops import gate, leases, saga, standing
 from include.ops.database import OpsDatabase
-from include.ops.journal import Journal
+from include.ops.journal import CLOCK, Journal
 from include.ops.leases import Mode, Wanted
 
 pytestmark = pytest.mark.integration
@@ -44,6 +44,15 @@ def test_one_whose_plan_was_refused_touched_nothing_and_is_not(runner: OpsDataba
     assert standing.standing(runner) == []
     refused.record(gate.USE)
     assert [each.op_id for each in standing.standing(runner)] == [refused.op_id]
+
+
+def test_one_that_has_only_asked_for_the_time_touched_nothing_and_is_not(runner: OpsDatabase) -> None:
+    planned = Journal(runner, str(uuid4()), "a test", 1)
+    planned.record(CLOCK, now="2026-11-26T00:00:00Z")
+    planned.intend(gate.USE)
+    assert standing.standing(runner) == []
+    planned.intend("chunk 1")
+    assert [each.op_id for each in standing.standing(runner)] == [planned.op_id]
 
 
 def test_leases_that_ran_out_are_removed_and_named(ops: Callable[[str], str], runner: OpsDatabase) -> None:
