@@ -303,7 +303,9 @@ class BackupLimits(Limits):
         50  # fewer rows by half than last time: not believed
     )
     lease_wait_s: Seconds = 3600  # for what must end before: a vacuum, a retention; longer, and somebody should look
-    restore_jobs: Annotated[int, Field(ge=1, le=32)] = 4  # two a core: one computes while the other waits
+    restore_jobs: Annotated[int, Field(ge=1, le=8)] = (
+        4  # two a core: one computes while the other waits; ops_restore has 10 sessions
+    )
     spool: Path = (
         Path(tempfile.gettempdir()) / "orchestrator-backup-spool"
     )  # opened dumps lie here while they are restored

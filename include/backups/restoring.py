@@ -33,7 +33,7 @@ def hold(session: Session, name: str) -> None:
     """Hold a lock that the server gives back when this process dies, however it does."""
     held = session.execute("select pg_try_advisory_lock(hashtext(%s))", [name]).fetchone()
     if held != (True,):
-        raise RefusedError(f"another process restores into {name}; let it end")
+        raise TransientError(f"another process restores into {name}; it goes on when that one has ended")
 
 
 def create(

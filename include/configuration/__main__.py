@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from include.configuration import by_file, operation
-from include.configuration.request import Recovery, Request
+from include.configuration.request import KIND, Recovery, Request
 from include.recovery import by_hand
 from include.recovery.by_hand import Asked, Verb
 
@@ -31,7 +31,7 @@ def _rollback(asked: Asked) -> None:
 
 
 def _recovery(asked: Asked) -> Recovery:
-    asked.refuse_unless_begun(operation.USE)
+    asked.refuse_unless_begun(KIND)
     access = by_file.access(asked.connections, asked.chosen)
     return Recovery(request=Request(op_id=asked.op_id, reason=""), access=access, chosen=asked.chosen)
 

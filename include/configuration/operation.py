@@ -49,7 +49,7 @@ def act(recovery: Recovery, ops: OpsDatabase, *, holder: str, wait_s: float = 0.
         ours = _leases(recovery, ops, held, holder, wait_s)
         writing = Journal(ops, recovery.request.op_id, holder, ours[0].token)
         approved = gate.authorise(ops, writing, lambda stored: recovery.as_approved(stored.plan.facts).plan())
-        held.enter_context(window.opened(recovery.access.window, writing.op_id))
+        held.enter_context(window.opened(recovery.access.window, ours[0]))
         return saga(recovery.as_approved(approved), writing, ours).run()
 
 
@@ -59,7 +59,7 @@ def take_back(recovery: Recovery, ops: OpsDatabase, *, holder: str, why: str) ->
         ours = _leases(recovery, ops, held, holder, 0.0)
         writing = Journal(ops, recovery.request.op_id, holder, ours[0].token)
         approved = gate.approved(writing)
-        held.enter_context(window.opened(recovery.access.window, writing.op_id))
+        held.enter_context(window.opened(recovery.access.window, ours[0]))
         saga(recovery.as_approved(approved), writing, ours).undo(why)
 
 

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from include.configuration.objects import ObjectApi, Refusal
 from include.errors import ConfigurationError, RunbookError, VerificationError
 from include.ops.database import OpsDatabase
+from include.ops.leases import Lease
 from include.probes.kubernetes import Json
 
 log = logging.getLogger(__name__)
@@ -60,21 +61,23 @@ class Window:
 
 
 @contextmanager
-def opened(window: Window | None, op_id: str) -> Iterator[None]:
+def opened(window: Window | None, lease: Lease) -> Iterator[None]:
     """Let the account write as long as this process is at work; each process that goes on opens it anew.
 
     A window that cannot be shut, or whose process dies, is shut by the reaper within the hour.
 
     :param window: None for whoever needs none: an administrator.
+    :param lease: of the operation; who has lost it does not shut the window: it is another's.
     """
     if not window:
         yield
         return
-    window.open(op_id)
+    window.open(lease.wanted.op_id)
     try:
         yield
     finally:
         try:
+            lease.renew()
             window.shut()
         except RunbookError as error:  # what the recovery came to is the news
             log.warning("the window is left to the reaper: %s", error)

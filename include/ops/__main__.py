@@ -8,13 +8,12 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 
 from include.errors import ConfigurationError, RunbookError
 from include.ops import journal
-from include.ops.database import OpsDatabase
+from include.ops.database import OpsDatabase, address
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,10 +66,7 @@ VERBS: dict[str, Callable[..., None]] = {"leases": leases, "journal": show_journ
 
 
 def _database() -> OpsDatabase:
-    dsn = os.environ.get("OPS_DSN")
-    if not dsn:
-        raise ConfigurationError("OPS_DSN is not set; give it the address of the ops database as ops_runner")
-    return OpsDatabase({"conninfo": dsn})
+    return OpsDatabase({"conninfo": address("as ops_runner")})
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,8 +18,30 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_S = 10
+ALIVE = {"tcp_user_timeout": 60_000, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+"""By which the kernel notices that the server is gone: who waits for it holds a lease meanwhile."""
 SAID_BY_LIBPQ = ("authentication failed", "does not exist", "permission denied", "no pg_hba.conf entry")
 """A refused login has no SQLSTATE on the client's side, only words."""
+
+
+def address(of: str) -> str:
+    """Return OPS_DSN; ConfigurationError if it is not set or cannot be read, without a word of it: it may hold a password.
+
+    :param of: as whom it leads there, for people.
+    """
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    found = os.environ.get("OPS_DSN")
+    if not found:
+        raise ConfigurationError(f"OPS_DSN is not set; give it the address of the ops database {of}")
+    try:
+        conninfo_to_dict(found)
+    except ProgrammingError:
+        raise ConfigurationError(
+            "OPS_DSN is no address of a database; write it as postgresql://user@host:5432/ops, special characters as %XX"
+        ) from None
+    return found
 
 
 @dataclass(frozen=True)
@@ -40,7 +63,7 @@ class OpsDatabase:
         import psycopg
 
         options = f"-c statement_timeout={STATEMENT_TIMEOUT_S}s"
-        bounded = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": application, "options": options}
+        bounded = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": application, "options": options, **ALIVE}
         try:
             with psycopg.connect(**{**bounded, **self.parameters}, autocommit=True) as session:
                 yield session

@@ -6,14 +6,15 @@ import argparse
 import csv
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
+from include.errors import ConfigurationError
 from include.masking import one_line
+from include.ops.database import address
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -122,11 +123,10 @@ def export(connection: Connection, *, start: datetime, end: datetime, form: str,
 def main(arguments: Sequence[str] | None = None) -> int:
     """Export to standard output; 0 if the chain holds, 1 if it is broken, 2 if it could not be read."""
     options = _parser().parse_args(arguments)
-    dsn = os.environ.get("OPS_DSN")
-    if not dsn:
-        sys.stderr.write(
-            "OPS_DSN is not set; give it the address of the ops database, as a role that may read evidence\n"
-        )
+    try:
+        dsn = address("as a role that may read evidence")
+    except ConfigurationError as error:
+        sys.stderr.write(f"{error}\n")
         return 2
     import psycopg
 

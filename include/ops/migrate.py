@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from include.errors import ConfigurationError, RunbookError, TransientError
 from include.masking import one_line
+from include.ops.database import address
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -41,10 +41,11 @@ def _upgrade(connection: psycopg.Connection) -> None:
 
 
 def main() -> int:
-    """Migrate the database of OPS_DSN; 2 if it is not set, 1 with one sentence if it fails."""
-    dsn = os.environ.get("OPS_DSN")
-    if not dsn:
-        sys.stderr.write("OPS_DSN is not set; give it the address of the ops database as its owner\n")
+    """Migrate the database of OPS_DSN; 2 with one sentence if that is no address, 1 if it fails."""
+    try:
+        dsn = address("as its owner")
+    except RunbookError as error:
+        sys.stderr.write(f"{error}\n")
         return 2
     try:
         migrate(dsn)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from include.recovery import by_file, by_hand, operation
 from include.recovery.by_hand import Asked, Verb
-from include.recovery.request import Recovery, Request
+from include.recovery.request import KIND, Recovery, Request
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +30,7 @@ def _rollback(asked: Asked) -> None:
 
 
 def _recovery(asked: Asked) -> Recovery:
-    asked.refuse_unless_begun(operation.USE)
+    asked.refuse_unless_begun(KIND)
     access = by_file.access(asked.connections, asked.chosen)
     return Recovery(request=Request(op_id=asked.op_id, reason=""), access=access, chosen=asked.chosen)
 

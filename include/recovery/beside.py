@@ -29,7 +29,7 @@ from include.backups.opening import Opener
 from include.backups.programs import Programs
 from include.backups.store import Store
 from include.errors import ConfigurationError, RefusedError, RunbookError, VerificationError
-from include.recovery import contents, databases, properties
+from include.recovery import contents, databases, properties, smoke
 from include.recovery.databases import Database, Databases, Mark, let_in, look, set_mark
 from include.recovery.preflight import Preflight, foresee
 from include.settings import BackupLimits, RestoreLimits
@@ -139,10 +139,10 @@ class Restorer:
                 self._fill(called.restore, opened.fingerprint, archive, clock)
                 properties.apply(session, called.restore, opened.fingerprint.database)
                 with self._analyzed(self.login.to(called.restore)):
-                    lacking = self._compare(self.reader.to(called.restore), opened.fingerprint, accepted)
+                    told = self._compare(self.reader.to(called.restore), opened.fingerprint, accepted)
                     clock.lap("compare")
                 clock.lap("analyze")
-                return _compared(session, seen, mark, clock, lacking)
+                return _compared(session, seen, mark.model_copy(update=told), clock)
 
     # --- the archive ----------------------------------------------------------------------------------------------------
 
@@ -220,16 +220,16 @@ class Restorer:
             analyzing = pool.submit(copy_context().run, self._analyze, target, session)
             try:
                 yield
+                analyzing.result()
             except BaseException:
                 hang_up(session)
                 raise
-            analyzing.result()
 
     def _analyze(self, target: Login, session: Session) -> None:
         lively("the analyze", target, session, self.backup, lambda: contents.analyze(session))
 
-    def _compare(self, reader: Login, wanted: Fingerprint, accepted: Collection[str]) -> list[str]:
-        """Return what no restore brought back; VerificationError if anything else differs."""
+    def _compare(self, reader: Login, wanted: Fingerprint, accepted: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+        """Return what of it the mark tells: what no restore brought back, and what is odd; VerificationError if it differs."""
         with self.reader.session("recovery compare") as session:
             before = contents.beyond(session)
         with reader.session("recovery compare") as session:
@@ -237,13 +237,13 @@ class Restorer:
             if differences := compare.differences(wanted.contents, found):
                 raise VerificationError(f"what was restored differs: {compare.told(differences)}")
             properties.refuse_difference(wanted.database, source.one(session, "backup_database"))
-            lacking = contents.lacking(before, contents.beyond(session))
+            lacking, late = contents.lacking(before, contents.beyond(session)), smoke.behind(session)
         if unseen := sorted(set(lacking) - set(accepted)):
             raise VerificationError(
                 f"a restore does not bring back: {compare.told(unseen)}; let a superuser make it in {self.limits.template}"
                 " too, or accept it in the plan"
             )
-        return lacking
+        return {"lacking": tuple(lacking), "behind": tuple(late)}
 
     def _contents(self, session: Session) -> Contents:
         source.settle(session)
@@ -309,11 +309,11 @@ def _first_mark(seen: Databases, running: Database, opened: Opened) -> Mark:
     )
 
 
-def _compared(session: Session, seen: Databases, mark: Mark, clock: Clock, lacking: list[str]) -> Mark:
+def _compared(session: Session, seen: Databases, mark: Mark, clock: Clock) -> Mark:
     """Close its doors, so that what was compared stays as it was compared, and write that down."""
     let_in(session, seen.names.restore, allowed=False)
     found = {"state": "compared", "at": look(session, seen.names, seen.op_id).now}
-    whole = mark.model_copy(update={**found, "seconds": clock.laps, "lacking": tuple(lacking)})
+    whole = mark.model_copy(update={**found, "seconds": clock.laps})
     set_mark(session, seen.names.restore, whole)
     log.info("%s is restored and equal: %s", seen.names.restore, clock.laps)
     return whole

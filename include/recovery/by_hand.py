@@ -10,10 +10,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 from include import settings
 from include.errors import ConfigurationError, RunbookError
-from include.ops import journal
+from include.ops import gate, journal
 from include.ops.__main__ import show_journal
 from include.ops.database import OpsDatabase
 from include.recovery import by_file
@@ -36,13 +37,15 @@ class Asked:
     chosen: Settings
     ops: OpsDatabase
 
-    def refuse_unless_begun(self, step: str) -> None:
-        """Raise ConfigurationError if the operation never came to this step: nothing can go on or be undone."""
-        if not journal.last(journal.entries(self.ops, self.op_id), step):
+    def refuse_unless_begun(self, kind: str) -> None:
+        """Raise ConfigurationError if the operation is of another kind or has not used its plan: nothing can go on or be undone."""
+        if not journal.last(journal.entries(self.ops, self.op_id), gate.USE):
             raise ConfigurationError(
                 f"operation {self.op_id} has not begun: nothing can go on or be undone; a recovery begins in Airflow, with its"
                 " approval"
             )
+        if (found := gate.newest(self.ops, self.op_id).plan.kind) != kind:
+            raise ConfigurationError(f"operation {self.op_id} is a {found} and no {kind}: nothing was changed")
 
 
 @dataclass(frozen=True)
@@ -73,13 +76,21 @@ def main(module: str, about: str | None, verbs: Mapping[str, Verb], arguments: S
 def _asked(options: argparse.Namespace) -> Asked:
     chosen, connections = settings.load(), Connections.read(options.connections)
     return Asked(
-        op_id=options.op_id,
+        op_id=_id(options.op_id),
         holder=f"{getpass.getuser()}@{socket.gethostname()}",
         why=getattr(options, "why", ""),
         connections=connections,
         chosen=chosen,
         ops=by_file.ops(connections, chosen),
     )
+
+
+def _id(text: str) -> str:
+    """Return it as marks and journals spell it; the database would take other spellings for the same, and a mark would not."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise ConfigurationError(f"{text!r} is no id of an operation; its report and the journal name it") from None
 
 
 def _parser(module: str, about: str | None, verbs: Mapping[str, Verb]) -> argparse.ArgumentParser:

@@ -80,7 +80,8 @@ class Mark(BaseModel):
     :param comment: the database's own comment, which it gets when it is `orchestrator`.
     :param seconds: what each step took.
     :param lacking: what no restore brings back, each with a name; the plan has shown it.
-    :param replaced_by: mark of the one that took its place.
+    :param behind: what `smoke.behind` said when nobody was in it yet.
+    :param replaced_by: mark of the one that took its place, and `replaced_by_oid` its oid.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -94,7 +95,9 @@ class Mark(BaseModel):
     comment: str | None = None
     seconds: Mapping[str, float] = {}
     lacking: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ()
     replaced_by: Mark | None = None
+    replaced_by_oid: int | None = None
 
     @classmethod
     def read(cls, comment: str | None) -> Mark | None:
@@ -170,9 +173,11 @@ class Databases:
 
     @property
     def is_swapped(self) -> bool:
-        """Whether the restored one is the running one: seen by what was swapped away."""
-        before = self.before
-        return bool(self.running and before and before.state(self.op_id) == "before" and not self.restore)
+        """Whether the restored one is the running one: seen by what was swapped away, which knows what took its place."""
+        before, running = self.before, self.running
+        if not running or not before or not before.mark or before.state(self.op_id) != "before" or self.restore:
+            return False
+        return before.mark.replaced_by_oid in (None, running.oid)
 
     @property
     def is_returned(self) -> bool:

@@ -88,18 +88,20 @@ def counted(session: Session, facts: Facts, backup: Contents, limits: RestoreLim
     ).fetchall()
     names = session.execute(statement("recovery_tables"), [since]).fetchall()
     found: dict[str, tuple[int, int]] = {}
-    uncounted: list[str] = []
+    uncounted: dict[str, str] = {}
     for name, root, counting in names:
         if not dates or (count := _count(session, counting, began + limits.count_deadline_s)) is None:
-            uncounted.append(name)
+            uncounted[name] = root
             continue
         rows, written = found.get(root, (0, 0))
         found[root] = rows + count[0], written + count[1]
+    uncounted |= {root: root for root in _undated(found, backup.tables)}
+    blind = set(uncounted.values())
     return Loss(
         since=since,
-        tables=dict(_changed(found, backup.tables)),
+        tables={root: written for root, written in _changed(found, backup.tables) if root not in blind},
         added=sorted(found.keys() - backup.tables.keys()),
-        uncounted=uncounted,
+        uncounted=list(uncounted),
         newest_commit_at=newest,
         seconds=time.monotonic() - began,
     )
@@ -117,6 +119,11 @@ def _count(session: Session, counting: str, until: float) -> tuple[int, int] | N
     except (errors.QueryCanceled, errors.UndefinedTable):
         return None
     return rows, written
+
+
+def _undated(found: Mapping[str, tuple[int, int]], backup: Mapping[str, tuple[int, str]]) -> list[str]:
+    """Return where more rows seem untouched than the backup has: some were committed while the server dated no commits."""
+    return [root for root, (rows, written) in found.items() if root in backup and rows - written > backup[root][0]]
 
 
 def _changed(

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from include.errors import RefusedError, VerificationError
-from include.ops import gate, leases
+from include.ops import gate, journal, leases
 from include.ops.journal import Journal
 from include.ops.leases import Lease
 from include.ops.saga import Facts, Saga, Step
@@ -43,7 +43,7 @@ def act(recovery: Recovery, ops: OpsDatabase, *, holder: str, wait_s: float = 0.
     with leases.keep(lease):
         writing = Journal(ops, recovery.request.op_id, holder, lease.token)
         approved = gate.authorise(ops, writing, lambda stored: _asked(recovery, stored.plan.facts).plan())
-        with window.opened(recovery.access.window):
+        with window.opened(recovery.access.window, lease):
             return saga(_asked(recovery, approved), writing, lease).run()
 
 
@@ -52,9 +52,23 @@ def take_back(recovery: Recovery, ops: OpsDatabase, *, holder: str, why: str) ->
     lease = leases.acquire(ops, recovery.wanted(holder))
     with leases.keep(lease):
         writing = Journal(ops, recovery.request.op_id, holder, lease.token)
-        approved = gate.approved(writing)
-        with window.opened(recovery.access.window):
-            saga(_asked(recovery, approved), writing, lease).undo(why)
+        asked = _asked(recovery, gate.approved(writing))
+        with window.opened(recovery.access.window, lease):
+            _refuse_without_way_back(asked, writing)
+            saga(asked, writing, lease).undo(why)
+
+
+def _refuse_without_way_back(recovery: Recovery, writing: Journal) -> None:
+    """Raise RefusedError, before anything is stopped, if what was swapped away is gone or another recovery has swapped since."""
+    lines = writing.entries()
+    if not journal.last(lines, "swap") or journal.last(lines, "undo swap"):
+        return
+    seen = databases.observe(recovery.access.restorer.login, recovery.database, recovery.request.op_id)
+    if not seen.is_swapped and not seen.is_returned:
+        raise RefusedError(
+            f"{recovery.subject} cannot be taken back: {seen.names.before} is gone, or another recovery has swapped since;"
+            " nothing was changed, recover a backup instead"
+        )
 
 
 def _asked(recovery: Recovery, facts: Mapping[str, Any]) -> Recovery:
@@ -118,7 +132,7 @@ class Steps:
     def _restore(self) -> Mapping[str, Any]:
         accepted = self.facts[USE]["accepted"]
         mark = self.recovery.access.restorer.restore(self._opened(), self._op_id, accepted=accepted)
-        return {"seconds": dict(mark.seconds), "lacking": list(mark.lacking)}
+        return {"seconds": dict(mark.seconds), "lacking": list(mark.lacking), "behind": list(mark.behind)}
 
     def _drop_restored(self) -> None:
         """Drop it, unless the application wrote to it: then it stays for a week, as the reaper's."""
@@ -191,7 +205,10 @@ class Steps:
     def _smoke(self) -> Mapping[str, Any]:
         """Ask the database, then the application through its front door."""
         opened = self._opened()
-        found = smoke.smoke(self.recovery.access.restorer.reader, opened.fingerprint.contents)
+        late_before = self.facts["restore"].get("behind", ())
+        found = smoke.smoke(self.recovery.access.restorer.reader, opened.fingerprint.contents, late_before)
+        for text in found.oddities:
+            log.warning("%s: %s", self.recovery.subject, text)
         if found.problems:
             raise VerificationError(f"the restored database is not sound: {'; '.join(found.problems[:5])}")
         with self.recovery.access.gateway() as client:
@@ -202,7 +219,7 @@ class Steps:
                 noted=lambda number: self.writing.intend("smoke", workflow=number),
                 earlier=self._tried_before(),
             )
-        return {**asdict(tried), "rows": dict(found.rows)}
+        return {**asdict(tried), "rows": dict(found.rows), "oddities": list(found.oddities)}
 
     def _tried_before(self) -> list[int]:
         lines = (each for each in self.writing.entries() if each.step == "smoke")

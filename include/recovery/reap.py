@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from include.backups.catalogue import Catalogue
 from include.backups.login import Login
@@ -15,7 +15,7 @@ from include.recovery.databases import Mark
 from include.recovery.request import Access
 from include.settings import RestoreLimits
 
-WINDOW_S = timedelta(minutes=10)
+WINDOW = timedelta(minutes=10)
 """How long the window is open for the drops."""
 
 
@@ -45,7 +45,8 @@ def kept(reader: Login, database: str, limits: RestoreLimits, found: Catalogue) 
             " where starts_with(datname, %s) or starts_with(datname, %s) order by 1",
             [f"{database}_before_", f"{database}_restore_"],
         ).fetchall()
-    return [judged(name, mark, now, limits, found) for name, mark, now in _ours(rows)]
+    ours = datetime.now(UTC)
+    return [judged(name, mark, min(now, ours), limits, found) for name, mark, now in _ours(rows)]
 
 
 def _ours(rows: Sequence[tuple[str, str | None, datetime]]) -> Iterator[tuple[str, Mark, datetime]]:
@@ -56,7 +57,10 @@ def _ours(rows: Sequence[tuple[str, str | None, datetime]]) -> Iterator[tuple[st
 
 
 def judged(name: str, mark: Mark, now: datetime, limits: RestoreLimits, found: Catalogue) -> Kept:
-    """Decide about one."""
+    """Decide about one.
+
+    :param now: by the earlier of two clocks: a server whose clock has jumped ahead makes nothing old.
+    """
     age, newest = now - mark.at, found.newest_good
     if age < timedelta(days=limits.keep_days):
         why = f"stays until {mark.at + timedelta(days=limits.keep_days):%Y-%m-%d %H:%M} UTC"
@@ -75,19 +79,11 @@ def drop(access: Access, ops: OpsDatabase, database: str, old: Sequence[Kept], l
     going = [each for each in old if not each.why]
     if not going or _restoring(ops):
         return []
-    window.open_window(access.window, _soon(access.restorer.reader))
+    window.open_for(access.window, WINDOW)
     try:
         return [each.name for each in going if _dropped(access.restorer.login, database, each, limits)]
     finally:
         shut_forgotten_window(access, ops)
-
-
-def _soon(reader: Login) -> datetime:
-    with reader.session("recovery reap") as session:
-        found = session.execute("select date_trunc('second', clock_timestamp())").fetchone()
-    assert found  # one row, always
-    until: datetime = found[0] + WINDOW_S
-    return until
 
 
 def _dropped(login: Login, database: str, old: Kept, limits: RestoreLimits) -> bool:

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from psycopg import OperationalError, errors, sql
@@ -82,7 +82,7 @@ def _refuse_young(seen: Databases, before: Database, limits: RestoreLimits) -> N
     if not seen.running:
         raise RefusedError(f"{before.name} is all that there is of {seen.names.database}; it was not dropped")
     assert before.mark  # it is not foreign
-    if seen.now - before.mark.at < timedelta(days=limits.keep_days):
+    if min(seen.now, datetime.now(UTC)) - before.mark.at < timedelta(days=limits.keep_days):
         raise RefusedError(
             f"{before.name} was swapped away at {before.mark.at:%Y-%m-%d %H:%MZ} and stays for {limits.keep_days} days"
             " (restore.keep_days); it was not dropped"
@@ -160,7 +160,7 @@ def _swapped(session: Session, seen: Databases) -> None:
     if seen.before:
         raise RefusedError(f"there is a {seen.names.before} already beside {seen.names.restore}: nothing was renamed")
     assert running  # it is changeable
-    kept = {"comment": running.comment, "replaced_by": restored.mark}
+    kept = {"comment": running.comment, "replaced_by": restored.mark, "replaced_by_oid": restored.oid}
     _rename(session, running, seen.names.before)
     _rename(session, restored, seen.names.database)
     set_mark(session, seen.names.before, Mark(op_id=seen.op_id, state="before", at=seen.now, **kept))

@@ -27,6 +27,8 @@ APPLY = {"fieldManager": "a-test", "force": "true"}
 DRY = {"dryRun": "All"}
 OP = "3f0c9a2e-0000-4000-8000-000000000001"
 
+WANTED = Wanted(resource="configuration/tried", mode=Mode.CONFIG_RESTORE, op_id=OP, holder="a test")
+
 MAY_NOT = (
     ("DELETE", f"{CORE}/configmaps/worker-config"),
     ("DELETE", f"{CORE}/secrets/database-credentials"),
@@ -53,6 +55,10 @@ KEEPER_MAY_NOT = (
     ("PATCH", f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/another"),
     ("DELETE", f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/ops-recover-config"),
 )
+
+
+def ops_of(site: Site) -> OpsDatabase:
+    return OpsDatabase({"conninfo": dsn(site, "ops_runner", "ops", "postgres_ops")})
 
 
 def api(site: Site, account: str) -> Api:
@@ -84,11 +90,12 @@ def refused(site: Site, account: str, method: str, path: str) -> None:
 
 
 def test_it_tries_at_any_time_and_writes_only_while_its_window_is_open(site: Site, window: Window) -> None:
+    lease = leases.acquire(ops_of(site), WANTED)
     account = api(site, "ops-recover-config")
     path = f"{CORE}/configmaps/tried"
     try_it(account, path)
     assert not writes(account, path)
-    with opened(window, OP):
+    with leases.keep(lease) as held, opened(window, held):
         assert window.holder() == OP
         eventually(lambda: writes(account, path))
     eventually(lambda: not writes(account, path))
@@ -119,10 +126,9 @@ def eventually(look: Callable[[], bool]) -> None:
 
 
 def test_a_window_that_was_left_open_is_shut_unless_a_recovery_is_at_work(site: Site, window: Window) -> None:
-    ops = OpsDatabase({"conninfo": dsn(site, "ops_runner", "ops", "postgres_ops")})
+    ops = ops_of(site)
     window.open(OP)
-    wanted = Wanted(resource="configuration/tried", mode=Mode.CONFIG_RESTORE, op_id=OP, holder="a test")
-    with leases.keep(leases.acquire(ops, wanted)):
+    with leases.keep(leases.acquire(ops, WANTED)):
         assert shut_forgotten(window, ops) == ""
         assert window.holder() == OP
     assert shut_forgotten(window, ops) == OP

@@ -1,6 +1,6 @@
 -- Which statement tells whether a sequence is behind the column that it numbers? One that goes round, or down, can be anywhere.
 select
-    s.seqrelid::regclass::text as name,
+    quote_ident(n.nspname) || '.' || quote_ident(c.relname) as name,
     format(
         'select last_value < (select coalesce(max(%I), last_value) from %I.%I) from %I.%I',
         a.attname, tn.nspname, t.relname, n.nspname, c.relname

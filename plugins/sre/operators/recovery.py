@@ -177,6 +177,8 @@ class RecoverOperator(RecoveryOperator):
             yield self.found(item, check, said.format_map(_Missing(map(_readable, left.items()))), **left)
         for changed in facts.get("start", {}).get("changed", ()):
             yield replace(self.found("X-05", "left_alone", changed, Severity.WARNING), next_step=PAGE)
+        for odd in facts.get("smoke", {}).get("oddities", ()):
+            yield replace(self.found("X-06", "odd", odd, Severity.WARNING), next_step=PAGE)
         key, lost = (
             facts.get("use the plan", {}).get("key", "the backup"),
             facts.get("count", {}).get("said", "not counted"),

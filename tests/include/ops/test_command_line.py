@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from include.ops import leases
+from include.ops import export, leases, migrate
 from include.ops.__main__ import main
 from include.ops.database import OpsDatabase
 from include.ops.journal import Journal
@@ -32,6 +32,20 @@ def test_who_holds_what_is_listed_and_the_order_to_stop_is_given_and_lifted(
     assert "STOPPED: wrong cluster" in said[2]
     assert "intent   dump" in said[3]
     assert said[5].endswith("no stop order\n")
+
+
+@pytest.mark.parametrize(
+    "command", [main, migrate.main, lambda: export.main(["--from", "2026-01-01", "--to", "2026-01-02"])]
+)
+@pytest.mark.parametrize("wrong", ["postgres//ops:hush-canary@host", "host=x password=hush canary"])
+def test_an_address_that_cannot_be_read_is_not_repeated(
+    command: Callable[..., int], wrong: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OPS_DSN", wrong)
+    assert command(*([["leases"]] if command is main else [])) > 0
+    said = capsys.readouterr().err
+    assert "OPS_DSN is no address of a database" in said
+    assert "canary" not in said
 
 
 @pytest.mark.integration

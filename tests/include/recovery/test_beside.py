@@ -15,7 +15,7 @@ from pyrage import x25519
 from include.backups import compare, keys
 from include.backups.catalogue import Backup, Mark, Verdict
 from include.backups.take import Taken
-from include.errors import ConfigurationError, RefusedError, VerificationError
+from include.errors import ConfigurationError, RefusedError, TransientError, VerificationError
 from include.recovery import beside, contents
 from include.recovery.preflight import told
 from sandbox.components.postgres import Connection, connect
@@ -281,7 +281,7 @@ def test_bug_27_a_foreign_database_of_the_same_name_stays_as_it_is(here: Scene, 
 def test_two_restores_of_one_recovery_do_not_meet(here: Scene) -> None:
     with connect(here.site, "ops_restore", "postgres") as other:
         other.execute("select pg_advisory_lock(hashtext(%s))", [here.names.restore])
-        with untouched(here), pytest.raises(RefusedError, match="another process restores into"):
+        with untouched(here), pytest.raises(TransientError, match="another process restores into"):
             here.restorer().restore(here.opened, here.op_id)
 
 

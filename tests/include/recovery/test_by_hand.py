@@ -12,6 +12,9 @@ from psycopg.conninfo import conninfo_to_dict
 
 from include.cache.__main__ import main as cache
 from include.configuration.__main__ import main as configuration
+from include.ops import gate
+from include.ops.database import OpsDatabase
+from include.ops.journal import Journal
 from include.recovery.__main__ import main as recovery
 from include.settings import Connections
 
@@ -52,5 +55,17 @@ def test_an_operation_that_never_began_is_neither_gone_on_with_nor_undone(
     at = conninfo_to_dict(ops("ops_runner"))
     fields = {"host": "host", "port": "port", "login": "user", "password": "password", "schema": "dbname"}
     file.write_text(json.dumps({IDS.operations: {name: at.get(of) for name, of in fields.items()}}))
-    assert command([verb, OP, "--connections", str(file)]) == 1
+    assert command([verb, OP.upper(), "--connections", str(file)]) == 1
     assert capsys.readouterr().err.startswith(f"operation {OP} has not begun: nothing can go on or be undone")
+    assert command([verb, "the last one", "--connections", str(file)]) == 1
+    assert capsys.readouterr().err == "'the last one' is no id of an operation; its report and the journal name it\n"
+    assert command([verb, begun(ops("ops_runner"), "cache removal"), "--connections", str(file)]) == 1
+    assert "is a cache removal and no" in capsys.readouterr().err
+
+
+def begun(dsn: str, kind: str) -> str:
+    ops, op_id = OpsDatabase({"conninfo": dsn}), str(uuid.uuid4())
+    plan = gate.Plan(op_id=op_id, kind=kind, target="x", steps=["a step"], facts={}, code_version="a test")
+    gate.store(ops, plan, requester=None, people=1)
+    Journal(ops, op_id, "a test").record(gate.USE)
+    return op_id

@@ -56,3 +56,12 @@ def test_what_cannot_be_counted_in_time_is_named(here: Scene) -> None:
         "public.deeds",
     }
     assert "not counted: public." in str(found)
+
+
+def test_rows_that_came_while_the_server_dated_no_commits_are_not_told_as_none(here: Scene) -> None:
+    """Where more rows seem to be of the backup than it has, nobody knows how many are newer."""
+    fewer = here.opened.fingerprint.contents.model_copy(update={"tables": {"public.deeds": (10, "")}})
+    found = lost(here.reader, here.opened.manifest.facts, fewer, LIMITS)
+    assert found.uncounted == ["public.deeds"]
+    assert "public.deeds" not in found.tables
+    assert "not counted: public.deeds" in str(found)

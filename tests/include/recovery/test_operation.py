@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 import pytest
 
 from include.errors import RefusedError
+from include.recovery import operation
 from include.recovery.workloads import Recorded
 from sandbox.platform import Platform
 from tests.conftest import new_site, running
@@ -137,6 +138,18 @@ class Bench:
         right = not swapped if cut_off and then == "rollback" else swapped and last == DONE
         faults = whole(self.drill, self.recorded)
         return "" if right and not faults else f"{case}, {then}: {first} {last} {swapped=} {faults}"
+
+
+def test_what_cannot_be_swapped_back_any_more_is_said_before_anything_is_stopped(
+    drill: Drill, run: Run, recorded: Recorded
+) -> None:
+    op_id = drill.approved()
+    assert finished(run, Case(op_id)) == DONE
+    drill.drop_what_was_before()
+    standing = drill.databases()
+    with pytest.raises(RefusedError, match=r"cannot be taken back: orchestrator_before_.* is gone"):
+        operation.take_back(drill.recovery(op_id), drill.ops, holder="a test", why="too late")
+    assert (drill.databases(), whole(drill, recorded)) == (standing, [])
 
 
 @pytest.fixture(scope="module")

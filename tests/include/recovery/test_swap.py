@@ -173,3 +173,18 @@ def test_the_one_before_is_not_dropped_while_somebody_is_in_it_or_there_is_no_ot
             swap.drop_before(here.login, here.database, here.op_id, at_once)
         server.execute(f"alter database {here.database}_away rename to {here.database}".encode())
     assert here.seen().before
+
+
+def test_what_another_recovery_has_swapped_since_is_not_swapped_away_by_the_first_one(here: Scene) -> None:
+    here.swapped()
+    later = here.again()
+    standing = later.swapped().running
+    assert later.seen().is_swapped
+    assert not here.seen().is_swapped
+    doors.close_doors(here.login, here.database, LIMITS)
+    with pytest.raises(RefusedError, match="was not swapped by this recovery: there is nothing to swap back"):
+        swap.swap_back(here.login, here.database, here.op_id, LIMITS)
+    now = later.seen().running
+    assert now
+    assert standing
+    assert now.oid == standing.oid
