@@ -29,6 +29,8 @@ Answer = TypeVar("Answer")
 log = logging.getLogger(__name__)
 
 ASKED_EVERY_S = 0.5
+BOUNDED_S = 60.0
+"""How long a line may be dark under something that takes seconds, while the application is down."""
 ENDS_WITHIN_S = 1
 """How long a thread that asks may take to close its session before we hang up for it."""
 
@@ -42,6 +44,18 @@ def lively(what: str, login: Login, session: Session, limits: BackupLimits, deed
         stop, limit_s, every_s = (lambda: hang_up(session)), limits.stall_s, limits.progress_s
         moving.run([job], stall_s=limit_s, progress_s=every_s, stop=stop)
     return answers[0]
+
+
+@contextmanager
+def bounded(session: Session, within_s: float = BOUNDED_S) -> Iterator[None]:
+    """Hang up on a session that takes longer, for what is over in seconds: the server is told to give up earlier by what it does."""
+    timer = threading.Timer(within_s, hang_up, [session])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextmanager

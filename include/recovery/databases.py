@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 from psycopg import sql
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
+from include.backups.lively import bounded
 from include.backups.login import Login
 from include.errors import ConfigurationError, RefusedError
 from include.sql import statement
@@ -191,7 +192,7 @@ def observe(login: Login, database: str, op_id: str) -> Databases:
 
     :param login: at another database of the server, such as `postgres`.
     """
-    with login.session("recovery look") as session:
+    with login.session("recovery look") as session, bounded(session):
         return look(session, names(database, op_id), op_id)
 
 

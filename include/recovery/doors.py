@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from include.backups.lively import BOUNDED_S, bounded
 from include.backups.login import Login
 from include.errors import ConfigurationError, RefusedError, TransientError
 from include.recovery.databases import let_in
@@ -75,7 +76,8 @@ def close_doors(login: Login, database: str, limits: RestoreLimits, keep: Collec
 
     :param keep: server processes of sessions of our own that still have to count there; the swap ends them.
     """
-    with login.session("recovery doors") as session:
+    within_s = limits.sessions_deadline_s + BOUNDED_S
+    with login.session("recovery doors") as session, bounded(session, within_s):
         _refuse_prepared(session, database)
         was_open = _is_open(session, database)
         let_in(session, database, allowed=False)
@@ -89,7 +91,7 @@ def close_doors(login: Login, database: str, limits: RestoreLimits, keep: Collec
 
 def open_doors(login: Login, database: str, *, was_open: bool = True) -> None:
     """Let sessions in again, or leave them shut out if they were before; may be called at any time."""
-    with login.session("recovery doors") as session:
+    with login.session("recovery doors") as session, bounded(session):
         if _is_open(session, database) != was_open:
             let_in(session, database, allowed=was_open)
 

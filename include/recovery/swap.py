@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from psycopg import OperationalError, errors, sql
 
 from include.backups import restoring
+from include.backups.lively import bounded
 from include.backups.login import Login
 from include.errors import RefusedError, TransientError, VerificationError
 from include.recovery import databases
@@ -119,7 +120,7 @@ def _exchange(login: Login, aim: Aim, limits: RestoreLimits) -> Databases:
 
 
 def _once(login: Login, aim: Aim) -> Databases:
-    with login.session("recovery swap", lock_timeout=LOCK_TIMEOUT) as session:
+    with login.session("recovery swap", lock_timeout=LOCK_TIMEOUT) as session, bounded(session):
         seen = look(session, databases.names(aim.database, aim.op_id), aim.op_id)
         if aim.is_done(seen):
             return seen

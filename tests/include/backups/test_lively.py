@@ -164,6 +164,25 @@ def test_a_line_that_goes_dark_while_a_statement_computes_is_hung_up(site: Site,
 
 
 @integration
+def test_what_is_over_in_seconds_is_hung_up_on_a_dark_line_and_only_then(site: Site, laid: Wire) -> None:
+    began = time.monotonic()
+    with pytest.raises(TransientError):
+        well_and_then_dark(site, laid)
+    assert 3 * STALL_S < time.monotonic() - began < 3 * STALL_S + AN_END_S
+
+
+def well_and_then_dark(site: Site, laid: Wire) -> None:
+    with known(site, laid.port).session("backup test") as session:
+        with lively.bounded(session, STALL_S):
+            session.execute("select 1")
+        time.sleep(2 * STALL_S)
+        session.execute("select 1")
+        with lively.bounded(session, STALL_S):
+            laid.black_hole()
+            session.execute("select 2")
+
+
+@integration
 def test_a_watcher_whose_line_was_reset_comes_back(site: Site, laid: Wire) -> None:
     seen: list[int] = []
 
