@@ -88,7 +88,8 @@ begin atomic
 end;
 
 -- Deletes rows of a receipt, from one position to another. A row that somebody has locked or changed since stays, and so does one that
--- is above a floor or that something refers to: it waits for nobody, so nobody waits long for it.
+-- is above a floor or that something refers to: it waits for nobody, so nobody waits long for it. A log is its id on the day of its
+-- piece: a partitioned table may have that id on another day too, and even from the same transaction.
 create or replace function ops_cleanup.delete_archived(which bigint, from_position integer, to_position integer) returns integer
     language plpgsql security definer
     set search_path = pg_catalog, pg_temp
@@ -96,6 +97,7 @@ create or replace function ops_cleanup.delete_archived(which bigint, from_positi
 as $$
 declare
     receipt ops_cleanup.receipt;
+    day     date;
     floor   text;
     gone    integer;
 begin
@@ -103,21 +105,28 @@ begin
     if receipt.id is null or receipt.settled_at is not null then
         raise object_not_in_prerequisite_state using message = format('there is no open receipt %s of the archive', which);
     end if;
+    if receipt.subject <> 'workflow_versions' then
+        day := split_part(receipt.chunk, '/', 2)::date;
+    end if;
     floor := case receipt.subject
-        when 'execution_logs' then 't.created_at < clock_timestamp() - interval ''90 days'''
-        when 'audit_logs' then 't.created_at < clock_timestamp() - interval ''365 days'''
+        when 'execution_logs' then
+            't.created_at < clock_timestamp() - interval ''90 days'' and t.created_at >= $3 and t.created_at < $4'
+        when 'audit_logs' then
+            't.created_at < clock_timestamp() - interval ''365 days'' and t.created_at >= $3 and t.created_at < $4'
         else 'exists (select from ops_cleanup.old_versions(10) as v where v.id = t.id and v.kept_by is null)'
     end;
     execute format(
         'with wanted as materialized (
             select * from unnest($1, $2) as w (id, state)
         ), mine as materialized (
-            select t.id from public.%1$I as t join wanted as w on w.id = t.id and w.state = t.xmin
+            select t.id, t.tableoid as part, t.ctid as place from public.%1$I as t
+            join wanted as w on w.id = t.id and w.state = t.xmin
             where %2$s for update of t skip locked
         )
-        delete from public.%1$I as t using mine where t.id = mine.id',
+        delete from public.%1$I as t using mine where t.id = mine.id and t.tableoid = mine.part and t.ctid = mine.place',
         receipt.subject, floor
-    ) using receipt.ids[from_position:to_position], receipt.states[from_position:to_position];
+    ) using receipt.ids[from_position:to_position], receipt.states[from_position:to_position],
+        day::timestamptz, (day + 1)::timestamptz;
     get diagnostics gone = row_count;
     return gone;
 exception when foreign_key_violation then
@@ -173,6 +182,7 @@ end;
 create or replace function ops_cleanup.empty_partition(of_op uuid, of_subject text, part text) returns boolean
     language plpgsql security definer
     set search_path = pg_catalog, pg_temp
+    set timezone = 'UTC'
     set lock_timeout = '200ms'
 as $$
 declare
@@ -187,6 +197,7 @@ begin
             select from only %s as t where not exists (
                 select from ops_cleanup.receipt as r, unnest(r.ids, r.states) as w (id, state)
                 where r.op_id = $1 and r.settled_at is null and w.id = t.id and w.state = t.xmin
+                    and split_part(r.chunk, ''/'', 2)::date = t.created_at::date
             )
         )', part::regclass
     ) into unknown using of_op;
@@ -248,7 +259,7 @@ end;
 $$;
 
 -- Puts what was staged and is missing back, a piece at a time; says how many there were, and how many of the staged rows are there and
--- equal, or there and not.
+-- equal, or there and not: beside it a partitioned table may have the same id on another day.
 create or replace function ops_cleanup.take_stage(
     of_op uuid, of_subject text, columns text[], after_id bigint, at_most integer,
     out last_id bigint, out brought integer, out equal integer, out other integer
@@ -275,9 +286,11 @@ begin
     ) using after_id, last_id;
     get diagnostics brought = row_count;
     execute format(
-        'select count(*) filter (where (row(%1$s)::text) = (row(%2$s)::text)),
-            count(*) filter (where (row(%1$s)::text) <> (row(%2$s)::text))
-         from %3$s as s join public.%4$I as t on t.id = s.id where s.id > $1 and s.id <= $2',
+        'select count(*) filter (where same), count(*) filter (where not same)
+         from (
+             select bool_or((row(%1$s)::text) = (row(%2$s)::text)) as same
+             from %3$s as s join public.%4$I as t on t.id = s.id where s.id > $1 and s.id <= $2 group by s.id
+         ) as compared',
         ours, there, stage, of_subject
     ) into equal, other using after_id, last_id;
 end;

@@ -230,15 +230,15 @@ class Worker:
             self.deleter, self.wanted.op_id, chunk
         )  # of a process that was killed, or of a partition
         archived = {each for _, known, _ in earlier for each in known}
-        self._delete([(receipt, known) for receipt, known, settled in earlier if not settled], chunk.subject)
-        there = rows.present(self.reader, chunk.subject, ids)
+        self._delete([(receipt, known) for receipt, known, settled in earlier if not settled], chunk)
+        there = rows.present(self.reader, chunk, ids)
         objects = len(earlier)
         for _ in range(self.wanted.limits.rounds):
             if there:
                 now = self._archive(chunk, there)
-                self._delete(now, chunk.subject)
+                self._delete(now, chunk)
                 archived, objects = archived.union(*(known for _, known in now)), objects + len(now)
-                there = rows.present(self.reader, chunk.subject, there)
+                there = rows.present(self.reader, chunk, there)
         return Done(
             planned=len(ids),
             archived=len(archived),
@@ -251,7 +251,7 @@ class Worker:
     def _archive(self, chunk: Chunk, ids: Sequence[int]) -> list[Receipt]:
         """Archive rows, those that are there, and return the receipts: one, or more if they are large."""
         with self.pace.piece():
-            taken = rows.take(self.reader, chunk.subject, ids)
+            taken = rows.take(self.reader, chunk, ids)
         if not taken.ids:
             return []
         if len(taken.text) > TEXT_MAX:
@@ -273,10 +273,10 @@ class Worker:
         )
         return receipt
 
-    def _delete(self, receipts: Sequence[Receipt], subject: Subject) -> None:
+    def _delete(self, receipts: Sequence[Receipt], chunk: Chunk) -> None:
         """Delete by receipts, batch after batch, and settle them."""
         for receipt, ids in receipts:
-            there = rows.present(self.reader, subject, ids)
+            there = rows.present(self.reader, chunk, ids)
             for first, last in deletes.batches(len(ids) if there else 0, self.wanted.limits.rows_per_batch):
                 with self.pace.piece():
                     deletes.delete(self.deleter, receipt, first, last)

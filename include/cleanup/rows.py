@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from include.errors import ConfigurationError, RefusedError
-from include.plans.cleanup import Counted, Subject
+from include.plans.cleanup import Chunk, Counted, Subject
 from include.sql import statement
 
 if TYPE_CHECKING:
@@ -100,19 +101,22 @@ def old(session: Session, subject: Subject, before: datetime) -> Iterator[tuple[
         yield from cursor.execute(query, [before])
 
 
-def present(session: Session, subject: Subject, ids: Sequence[int]) -> list[int]:
-    """Return which of these rows are there."""
-    found = session.execute(_text("select id from {} where id = any(%s) order by id", subject), [list(ids)])
+def present(session: Session, chunk: Chunk, ids: Sequence[int]) -> list[int]:
+    """Return which of these rows of a piece are there."""
+    which, values = _of(chunk, ids)
+    found = session.execute(_text("select id from {} where {} order by id", chunk.subject, which), values)
     return [each for (each,) in found]
 
 
-def take(session: Session, subject: Subject, ids: Sequence[int]) -> Taken:
-    """Read these rows at one moment, those that are there."""
+def take(session: Session, chunk: Chunk, ids: Sequence[int]) -> Taken:
+    """Read these rows of a piece at one moment, those that are there; RefusedError if one of them could not be told from another."""
+    which, values = _of(chunk, ids)
     with _one_moment(session):
-        columns = columns_of(session, subject)
-        query = _text("select id, xmin::text from {} where id = any(%s) order by id", subject)
-        found = session.execute(query, [list(ids)]).fetchall()
-        text = b"".join(_copied(session, subject, [name for name, _ in columns], ids))
+        columns = columns_of(session, chunk.subject)
+        query = _text("select id, xmin::text from {} where {} order by id", chunk.subject, which)
+        found = session.execute(query, values).fetchall()
+        _refuse_twice(chunk, [each for each, _ in found])
+        text = b"".join(_copied(session, chunk, [name for name, _ in columns], ids))
         return Taken(
             ids=[each for each, _ in found],
             states=[state for _, state in found],
@@ -122,17 +126,39 @@ def take(session: Session, subject: Subject, ids: Sequence[int]) -> Taken:
         )
 
 
+def _of(chunk: Chunk, ids: Sequence[int]) -> tuple[Any, list[Any]]:
+    """Return the condition for rows of a piece, and its values: a partitioned table may have an id on several days."""
+    from psycopg import sql
+
+    if chunk.subject is Subject.VERSIONS:  # they lie under the day of the clean-up, not under their own
+        return sql.SQL("id = any(%s)"), [list(ids)]
+    midnight = datetime.combine(chunk.day, time.min, UTC)
+    day = [midnight, midnight + timedelta(days=1)]
+    return sql.SQL("id = any(%s) and created_at >= %s and created_at < %s"), [list(ids), *day]
+
+
+def _refuse_twice(chunk: Chunk, ids: Sequence[int]) -> None:
+    if twice := [each for each, following in pairwise(ids) if each == following]:
+        raise RefusedError(
+            f"{chunk.subject} has id {twice[0]} twice on {chunk.day}, and the archive could not tell one row from the other; neither"
+            " was deleted and the clean-up stands still: give one of the two another id, then clear the task"
+        )
+
+
 def columns_of(session: Session, subject: Subject) -> list[tuple[str, str]]:
     """Return name and type of each column that holds something of its own."""
     return session.execute(statement("cleanup_columns"), {"table": str(subject)}).fetchall()
 
 
-def _copied(session: Session, subject: Subject, columns: Sequence[str], ids: Sequence[int]) -> Iterator[bytes]:
+def _copied(session: Session, chunk: Chunk, columns: Sequence[str], ids: Sequence[int]) -> Iterator[bytes]:
     from psycopg import sql
 
     named = sql.SQL(", ").join(map(sql.Identifier, columns))
-    query = sql.SQL("copy (select {} from {} where id = any(%s) order by id) to stdout").format(named, place(subject))
-    with session.cursor().copy(query, [list(ids)]) as copy:
+    which, values = _of(chunk, ids)
+    query = sql.SQL("copy (select {} from {} where {} order by id) to stdout").format(
+        named, place(chunk.subject), which
+    )
+    with session.cursor().copy(query, values) as copy:
         yield from map(bytes, copy)
 
 
@@ -152,7 +178,7 @@ def place(subject: Subject) -> sql.Identifier:
     return sql.Identifier("public", str(subject))
 
 
-def _text(query: str, subject: Subject) -> Any:
+def _text(query: str, subject: Subject, *parts: Any) -> Any:
     from psycopg import sql
 
-    return sql.SQL(query).format(place(subject))
+    return sql.SQL(query).format(place(subject), *parts)

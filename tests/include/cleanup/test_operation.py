@@ -286,13 +286,16 @@ def test_the_database_itself_holds_the_floors(yard: Yard, call: str, said: str) 
 def test_bug_56_a_receipt_for_young_rows_deletes_none_of_them(yard: Yard) -> None:
     """Whatever a runbook or its settings ask for: rows above the floor stay."""
     young = {subject: yard.ids(subject, f"not ({old})") for subject, old in OLD.items()}
+    receipt = (
+        "select ops_cleanup.delete_archived(ops_cleanup.record_receipt(%s, %s, %s, 'k', 'v', %s, %s, %s), 1, 100000)"
+    )
     for subject in Subject:
-        [listed] = yard.ask(f"select array_agg(id), array_agg(xmin::text) from {subject}")
-        with yard.world.login("ops_cleanup").session("test") as session:
-            session.execute(
-                "select ops_cleanup.delete_archived(ops_cleanup.record_receipt(%s, 'x', %s, 'k', 'v', %s, %s, %s), 1, 100000)",
-                [yard.op_id, str(subject), "0" * 64, *listed],
-            )
+        days = "select (created_at at time zone 'UTC')::date, array_agg(id), array_agg(xmin::text) from {} group by 1"
+        for day, *listed in yard.ask(days.format(subject)):
+            with yard.world.login("ops_cleanup").session("test") as session:
+                arguments = [yard.op_id, f"{subject}/{day}/0001", str(subject), "0" * 64, *listed]
+                session.execute(receipt, arguments)
+    assert not any(yard.ids(subject, old) for subject, old in OLD.items())
     assert {subject: yard.ids(subject) for subject in OLD} == young
     assert len(yard.ids(Subject.VERSIONS)) == 33
 
