@@ -87,22 +87,31 @@ def act(wanted: Cleanup, ops: OpsDatabase, *, holder: str, wait_s: float = 0.0) 
 
 
 def authorise(wanted: Cleanup, ops: OpsDatabase, writing: Journal, now: datetime) -> Mapping[str, Any]:
-    """Return the facts by which it acts: those of an earlier process, or of now if nothing stands against it."""
-    lines = writing.entries()
-    if line := journal.last(lines, gate.USE):
-        if why := wanted.changed(line.detail):
-            raise RefusedError(
-                f"{why} since {wanted.subject} began; it stands still, set that back or trigger a new one"
-            )
+    """Return the facts by which it acts: those of an earlier process, or of now; RefusedError if anything stands against it by now."""
+    if line := journal.last(writing.entries(), gate.USE):
+        _refuse_to_go_on(wanted, line.detail)
         return line.detail
     seen = wanted.look(now)
-    if why := wanted.unsafe(now):
+    if why := wanted.unsafe(seen.server.clock):
         raise RefusedError(f"{why}; nothing was changed")
     facts = wanted.facts(seen)
     if seen.over:
         facts = _approved(wanted, ops, writing, seen)
     writing.record(gate.USE, **facts)
     return facts
+
+
+def _refuse_to_go_on(wanted: Cleanup, facts: Mapping[str, Any]) -> None:
+    server = wanted.server()
+    if server.system_identifier != facts["system_identifier"]:
+        raise RefusedError(
+            f"{wanted.database} is on another server than {wanted.subject} began on; it stands still, let the Connections lead"
+            " back there or trigger a new one"
+        )
+    if why := wanted.changed(facts):
+        raise RefusedError(f"{why} since {wanted.subject} began; it stands still, set that back or trigger a new one")
+    if why := wanted.unsafe(server.clock):
+        raise RefusedError(f"{why}, then clear the task; until then {wanted.subject} stands still")
 
 
 def _approved(wanted: Cleanup, ops: OpsDatabase, writing: Journal, seen: Seen) -> Mapping[str, Any]:

@@ -42,14 +42,25 @@ class Access:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """What a look found; all of it is of one moment of the run.
+class Server:
+    """Where the rows are.
 
-    :param now: by the database's clock, once per run; every limit of age follows from it.
+    :param clock: what its clock said at that look: a plan may be days old when it is carried out, a backup must not be.
+    """
+
+    system_identifier: str
+    clock: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What a look found; the rows are those of one moment of the run.
+
+    :param now: by the database's clock, once per run; every limit of a row's age follows from it.
     """
 
     now: datetime
-    system_identifier: str
+    server: Server
     decisions: Sequence[Decision]
 
     @property
@@ -95,11 +106,11 @@ class Cleanup:
         writing.record(CLOCK, now=moment.isoformat())
         return moment
 
-    def look(self, now: datetime) -> Seen:
-        """Count what may go, and decide; an error names what is in the way."""
+    def server(self) -> Server:
+        """Return where both logins lead, as of now; an error names what is in the way of a deletion there."""
         with (
-            self.access.reader.session("clean-up plan") as reader,
-            self.access.deleter.session("clean-up plan") as deleter,
+            self.access.reader.session("clean-up server") as reader,
+            self.access.deleter.session("clean-up server") as deleter,
         ):
             identifier = rows.refuse_wrong(reader, self.database, self.access.reader.setting)
             if rows.refuse_wrong(deleter, self.database, self.access.deleter.setting) != identifier:
@@ -108,21 +119,29 @@ class Cleanup:
                 )
             for each in Subject:
                 rows.refuse_linked(reader, each)
+            return Server(system_identifier=identifier, clock=rows.now(reader))
+
+    def look(self, now: datetime) -> Seen:
+        """Count what may go, and decide; an error names what is in the way."""
+        server = self.server()
+        with (
+            self.access.reader.session("clean-up plan") as reader,
+            self.access.deleter.session("clean-up plan") as deleter,
+        ):
             logs = (Subject.LOGS, Subject.AUDIT)
             found = [rows.count(reader, each, cleanup.cutoff(each, now, self.limits)) for each in logs]
             versions = self._versions(deleter, rows.total(reader, Subject.VERSIONS))
-        decisions = cleanup.decide([*found, versions], self.limits)
-        return Seen(now=now, system_identifier=identifier, decisions=decisions)
+        return Seen(now=now, server=server, decisions=cleanup.decide([*found, versions], self.limits))
 
     def _versions(self, deleter: Any, total: int) -> Counted:
         found = deletes.old_versions(deleter, self.limits.versions_kept)
         kept = Counter(why for _, why in found if why)
         return Counted(subject=Subject.VERSIONS, rows=len(found) - kept.total(), total=total, kept=kept)
 
-    def unsafe(self, now: datetime) -> str:
-        """Return why nothing may be deleted tonight; "" if it may."""
+    def unsafe(self, clock: datetime) -> str:
+        """Return why nothing may be deleted at this hour; "" if it may."""
         good = self.access.newest_good()
-        if good is None or now - good > timedelta(hours=self.backup_max_age_h):
+        if good is None or clock - good > timedelta(hours=self.backup_max_age_h):
             age = (
                 "there is no GOOD backup" if good is None else f"the newest GOOD backup is of {good:%Y-%m-%d %H:%M} UTC"
             )
@@ -134,7 +153,7 @@ class Cleanup:
         return Plan(
             op_id=self.op_id,
             kind=KIND,
-            target=f"{self.database} on {seen.system_identifier}",
+            target=f"{self.database} on {seen.server.system_identifier}",
             steps=[*map(str, seen.decisions), "each day is archived, read back and compared before a row of it goes"],
             facts=self.facts(seen),
             seen=[f"Asked because {seen.over}"] if seen.over else [],
@@ -145,7 +164,7 @@ class Cleanup:
         """Return what must still hold when it is carried out."""
         return {
             "now": seen.now.isoformat(),
-            "system_identifier": seen.system_identifier,
+            "system_identifier": seen.server.system_identifier,
             "rows": {str(each.subject): each.counted.rows for each in cleanup.going(seen.decisions)},
             **self._rules(),
         }

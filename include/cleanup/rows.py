@@ -66,8 +66,8 @@ def refuse_linked(session: Session, subject: Subject) -> None:
         return
     if holders := session.execute(statement("cleanup_links"), {"table": str(subject)}).fetchall():
         raise RefusedError(
-            f"{holders[0][0]} refers to {subject}, so that its rows would keep ours or go with them uncopied; nothing was"
-            " changed, archive that table first or drop its foreign key"
+            f"{holders[0][0]} refers to {subject}, so that its rows would keep ours or go with them uncopied; none is"
+            " deleted, archive that table first or drop its foreign key"
         )
 
 

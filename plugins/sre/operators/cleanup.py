@@ -88,7 +88,7 @@ class PlanCleanupOperator(CleanupOperator):
         moment = f"of {seen.now:%Y-%m-%d %H:%M:%S} UTC by the database's clock, for the whole run"
         asked = f"; people are asked first: {seen.over}" if seen.over else ""
         yield self.found("D-07", self.failed, f"{moment}{asked}", over=seen.over, **wanted.facts(seen))
-        if why := wanted.unsafe(seen.now):
+        if why := wanted.unsafe(seen.server.clock):
             yield replace(self.found("D-07", "backup_first", why, Severity.WARNING), next_step=self.page)
         for each in seen.decisions:
             told = {"n": each.counted.rows, "value": round(each.counted.percent, 2), "unit": "% of the table"}

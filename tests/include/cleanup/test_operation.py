@@ -11,12 +11,13 @@ import pytest
 from psycopg.pq import TransactionStatus
 
 from include.backups.store import Store
-from include.cleanup import deletes, pace
+from include.cleanup import deletes, pace, rows
 from include.cleanup.archive import Archive, Kept
 from include.cleanup.rows import Taken
 from include.errors import ConfigurationError, RefusedError, TransientError, VerificationError
-from include.ops import gate, leases
+from include.ops import gate, journal, leases
 from include.ops.database import OpsDatabase
+from include.ops.journal import Journal
 from include.ops.leases import Mode, Wanted
 from include.plans.cleanup import Chunk, Subject
 from sandbox.components.postgres import Connection, dsn
@@ -220,13 +221,7 @@ def test_what_was_approved_is_done_once_and_no_more_than_that(yard: Yard) -> Non
 def test_what_was_changed_or_held_since_it_began_lets_it_stand_still(
     yard: Yard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no(*_: object) -> None:
-        raise TransientError("the store said 503, later")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(Archive, "keep", no)
-        with pytest.raises(TransientError):
-            yard.act()
+    begin(yard, monkeypatch)
     changes: list[tuple[dict[str, Any], str]] = [
         ({"execution_logs_days": 91}, "cleanup.execution_logs_days was changed since clean-up"),
         ({"audit_policy": "another"}, "cleanup.audit_policy was changed"),
@@ -249,6 +244,54 @@ def test_another_database_or_an_old_backup_is_refused_before_anything_is_done(ya
         with pytest.raises(RefusedError, match="mend the backup first"):
             yard.act(yard.access(newest_good=lambda good=good: good))
     assert yard.archived(Subject.LOGS) == []
+
+
+def test_a_backup_that_became_too_old_before_the_answer_came_is_refused(yard: Yard) -> None:
+    """The run's moment is that of its rows: on Monday nothing is deleted after Saturday's backup."""
+    saturday = datetime.now(UTC) - timedelta(hours=53)
+    Journal(yard.ops, yard.op_id, "the test").record(journal.CLOCK, now=saturday.isoformat())
+    with pytest.raises(RefusedError, match="mend the backup first; nothing was changed"):
+        yard.act(yard.access(newest_good=lambda: saturday - timedelta(hours=2)))
+    assert yard.act()[Subject.LOGS].left == 0
+
+
+def test_what_stands_against_a_deletion_is_asked_for_again_when_it_goes_on(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(yard, monkeypatch)
+    before = {subject: yard.rows(subject) for subject in Subject}
+    with pytest.raises(RefusedError, match="mend the backup first, then clear the task; until then clean-up "):
+        yard.act(yard.access(newest_good=lambda: datetime.now(UTC) - timedelta(hours=27)))
+    with yard.superuser() as session:
+        session.execute("grant connect on database yard_template to ops_cleanup, ops_backup")
+    elsewhere = replace(yard, database="yard_template")
+    for door, role in (("reader", "ops_backup"), ("deleter", "ops_cleanup")):
+        with pytest.raises(ConfigurationError, match="the door leads into database 'yard_template'"):
+            yard.act(yard.access(**{door: elsewhere.login(role, "the door")}))
+    with monkeypatch.context() as moved:
+        moved.setattr(rows, "refuse_wrong", lambda *_: "another cluster")
+        with pytest.raises(RefusedError, match="is on another server than clean-up"):
+            yard.act()
+    with yard.superuser() as session:
+        session.execute("create table notes (log_id bigint references execution_logs on delete cascade)")
+    with pytest.raises(RefusedError, match="notes refers to execution_logs"):
+        yard.act()
+    assert {subject: yard.rows(subject) for subject in Subject} == before
+    with yard.superuser() as session:
+        session.execute("drop table notes")
+    assert yard.act()[Subject.LOGS].left == 0
+
+
+def begin(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let it list what goes and stand still before the first row."""
+
+    def no(*_: object) -> None:
+        raise TransientError("the store said 503, later")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Archive, "keep", no)
+        with pytest.raises(TransientError):
+            yard.act()
 
 
 def test_a_table_that_refers_to_the_logs_keeps_all_of_them(yard: Yard) -> None:
