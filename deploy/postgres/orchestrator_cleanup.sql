@@ -38,21 +38,28 @@ begin
     if keep is null or keep < 10 then
         raise invalid_parameter_value using message = format('at least the 10 newest versions stay, not %s', keep);
     end if;
-    -- These three are asked for by name, so that a schema without their foreign keys keeps them too.
     for link in
-        select 'public.workflows'::regclass as holder, 'active_version_id' as part, 'active' as said
-        union all select 'public.workflows'::regclass, 'pinned_version_id', 'pinned'
-        union all select 'public.workflow_executions'::regclass, 'workflow_version_id', 'used by an execution'
+        -- These three are asked for by name, so that a schema without their foreign keys keeps them too.
+        with named (holder, said, matches) as (values
+            ('public.workflows'::regclass, 'active', 'h.active_version_id = v.id'),
+            ('public.workflows'::regclass, 'pinned', 'h.pinned_version_id = v.id'),
+            ('public.workflow_executions'::regclass, 'used by an execution', 'h.workflow_version_id = v.id')
+        ), keyed as (
+            select c.conrelid::regclass as holder, 'referenced by ' || c.conrelid::regclass::text as said, (
+                select string_agg(format('h.%I = v.%I', theirs.attname, ours.attname), ' and ')
+                from unnest(c.conkey, c.confkey) as pair (theirs, ours)
+                join pg_attribute as theirs on theirs.attrelid = c.conrelid and theirs.attnum = pair.theirs
+                join pg_attribute as ours on ours.attrelid = c.confrelid and ours.attnum = pair.ours
+            ) as matches
+            from pg_constraint as c where c.contype = 'f' and c.confrelid = 'public.workflow_versions'::regclass
+        )
+        select * from named
         union all
-        select c.conrelid::regclass, a.attname::text, 'referenced by ' || c.conrelid::regclass::text
-        from pg_constraint as c
-        join pg_attribute as a on a.attrelid = c.conrelid and a.attnum = any(c.conkey)
-        where c.contype = 'f' and c.confrelid = 'public.workflow_versions'::regclass
-          and not (c.conrelid = 'public.workflows'::regclass and a.attname in ('active_version_id', 'pinned_version_id'))
-          and not (c.conrelid = 'public.workflow_executions'::regclass and a.attname = 'workflow_version_id')
+        select * from keyed as k where not exists (select from named as n where n.holder = k.holder and n.matches = k.matches)
     loop
         links := links || format(
-            ' union all select %I, %L from %s where %I is not null group by 1', link.part, link.said, link.holder, link.part
+            ' union all select v.id, %L from public.workflow_versions as v where exists (select from %s as h where %s)',
+            link.said, link.holder, link.matches
         );
     end loop;
     return query execute
@@ -86,6 +93,24 @@ begin atomic
     select r.id, r.ids, r.settled_at is not null from ops_cleanup.receipt as r
     where r.op_id = of_op and r.chunk = of_chunk order by r.id;
 end;
+
+-- Refuses a table of logs that a foreign key leads to, or to a part of it: other rows would go with its own, or keep them.
+create or replace function ops_cleanup.refuse_linked(of_subject text) returns void
+    language plpgsql security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    logs   regclass := to_regclass(format('public.%I', of_subject));
+    holder text;
+begin
+    select c.conrelid::regclass::text into holder from pg_constraint as c
+    where of_subject <> 'workflow_versions'  -- whatever refers to one of these keeps it
+      and c.contype = 'f' and (c.confrelid = logs or c.confrelid in (select relid from pg_partition_tree(logs)));
+    if holder is not null then
+        raise dependent_objects_still_exist using message = format('%s refers to %s', holder, of_subject);
+    end if;
+end;
+$$;
 
 -- Deletes rows of a receipt, from one position to another. A row that somebody has locked or changed since stays, and so does one that
 -- is above a floor or that something refers to: it waits for nobody, so nobody waits long for it. A log is its id on the day of its
@@ -128,8 +153,11 @@ begin
     ) using receipt.ids[from_position:to_position], receipt.states[from_position:to_position],
         day::timestamptz, (day + 1)::timestamptz;
     get diagnostics gone = row_count;
+    -- Asked after the deletion, which it takes back: from its lock on, nobody can make a foreign key that is not seen here.
+    perform ops_cleanup.refuse_linked(receipt.subject);
     return gone;
 exception when foreign_key_violation then
+    perform ops_cleanup.refuse_linked(receipt.subject);
     return 0;  -- something refers to one of them by now: all of this batch stay, and are looked at once more
 end;
 $$;
@@ -191,6 +219,7 @@ begin
     if not exists (select from ops_cleanup.old_partitions(of_subject, clock_timestamp()) as o where o.name = part) then
         return false;
     end if;
+    perform ops_cleanup.refuse_linked(of_subject);
     execute format('lock table only %s in access exclusive mode', part::regclass);
     execute format(
         'select exists (

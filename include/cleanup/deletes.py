@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from include.errors import RefusedError
 from include.plans.cleanup import Chunk, Subject
 
 if TYPE_CHECKING:
@@ -41,8 +43,9 @@ def batches(rows: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def delete(session: Session, receipt: int, first: int, last: int) -> int:
-    """Delete rows of a receipt that are still as they were archived; return how many."""
-    number: int = _one(session, "select ops_cleanup.delete_archived(%s, %s, %s)", [receipt, first, last])
+    """Delete rows of a receipt that are still as they were archived; return how many; RefusedError if a table refers to it."""
+    with _unlinked():
+        number: int = _one(session, "select ops_cleanup.delete_archived(%s, %s, %s)", [receipt, first, last])
     return number
 
 
@@ -66,7 +69,8 @@ def old_partitions(session: Session, subject: Subject, before: datetime) -> list
 
 def empty_partition(session: Session, op_id: str, subject: Subject, name: str) -> bool:
     """Empty a partition at once if every row of it is archived as it is; return whether that was done."""
-    done: bool = _one(session, "select ops_cleanup.empty_partition(%s, %s, %s)", [op_id, str(subject), name])
+    with _unlinked():
+        done: bool = _one(session, "select ops_cleanup.empty_partition(%s, %s, %s)", [op_id, str(subject), name])
     return done
 
 
@@ -96,6 +100,19 @@ def take_stage(
 def close_stage(session: Session, op_id: str) -> None:
     """Drop that table."""
     _one(session, "select ops_cleanup.close_stage(%s)", [op_id])
+
+
+@contextmanager
+def _unlinked() -> Iterator[None]:
+    from psycopg import errors
+
+    try:
+        yield
+    except errors.DependentObjectsStillExist as error:
+        raise RefusedError(
+            f"{error.diag.message_primary} since the clean-up began, so that its rows would keep ours or go with them uncopied; the"
+            " clean-up stands still: archive that table first or drop its foreign key, then clear the task"
+        ) from None
 
 
 def _one(session: Session, query: Any, arguments: Sequence[Any]) -> Any:

@@ -68,6 +68,25 @@ def test_a_table_that_nobody_thought_of_keeps_the_version_that_it_refers_to(yard
     assert first not in yard.archived_ids(Subject.VERSIONS)
 
 
+@pytest.mark.parametrize("action", ["cascade", "no action"])
+def test_a_version_that_is_referred_to_by_its_flow_and_number_stays(yard: Yard, action: str) -> None:
+    with yard.superuser() as session:
+        session.execute(
+            b"alter table workflow_versions add unique (workflow_id, version);"
+            b"create table releases (flow bigint, nth integer, said text,"
+            b" foreign key (nth, flow) references workflow_versions (version, workflow_id) on delete %s);"
+            b"insert into releases select workflow_id, version, 'old' from workflow_versions where version < 4;"
+            b"alter table releases owner to orchestrator_owner" % action.encode()
+        )
+    released = yard.ids(Subject.VERSIONS, "version < 4")
+    done = yard.act()[Subject.VERSIONS]
+    assert released <= yard.ids(Subject.VERSIONS)
+    assert yard.ask("select count(*) from releases") == [(9,)]
+    assert (done.planned, done.left) == (6, 0)
+    kept = yard.ask("select distinct kept_by from ops_cleanup.old_versions(10) where kept_by like '%releases%'")
+    assert {"referenced by public.releases", "active, referenced by public.releases"} < {why for (why,) in kept}
+
+
 def test_a_second_clean_up_finds_nothing_and_says_so(yard: Yard) -> None:
     yard.act()
     before = {subject: yard.rows(subject) for subject in Subject}
@@ -299,6 +318,25 @@ def test_a_table_that_refers_to_the_logs_keeps_all_of_them(yard: Yard) -> None:
         session.execute("create table notes (log_id bigint references execution_logs on delete cascade)")
     with pytest.raises(RefusedError, match="notes refers to execution_logs"):
         yard.act()
+
+
+@pytest.mark.parametrize("subject", [Subject.LOGS, Subject.AUDIT])
+def test_a_foreign_key_that_is_made_while_it_runs_stops_the_deletion_itself(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch, subject: Subject
+) -> None:
+    real = deletes.record
+
+    def record(session: Connection, op_id: str, chunk: Chunk, taken: Taken, kept: Kept) -> int:
+        with yard.superuser() as other:
+            made = f"create table if not exists notes (log_id bigint references {subject} on delete cascade);"
+            other.execute(f"{made} insert into notes select min(id) from {subject}".encode())
+        return real(session, op_id, chunk, taken, kept)
+
+    monkeypatch.setattr(deletes, "record", record)
+    before = yard.rows(subject)
+    with pytest.raises(RefusedError, match=f"notes refers to {subject} .* clear the task"):
+        yard.act()
+    assert yard.rows(subject) == before
 
 
 def test_a_backup_at_work_is_waited_for_and_a_restore_keeps_it_out(yard: Yard) -> None:

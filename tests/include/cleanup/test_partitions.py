@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from include.cleanup import deletes
 from include.errors import RefusedError
 from include.plans.cleanup import Subject
+from sandbox.components.postgres import Connection
 from tests.include.cleanup.yard import OLD, Yard
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -80,3 +82,31 @@ def test_an_id_that_is_twice_on_one_day_is_named_and_none_of_that_piece_goes(par
         session.execute(b"update execution_logs set id = 10000000 where message = 'twin'")
     assert partitioned.act()[Subject.LOGS].left == 0
     assert both(partitioned, number) == []
+
+
+def test_a_foreign_key_to_one_partition_keeps_the_logs(partitioned: Yard) -> None:
+    with partitioned.superuser() as session:
+        session.execute(
+            b"create table notes (n bigint, at timestamptz, foreign key (n, at) references logs_old (id, created_at))"
+        )
+    with pytest.raises(RefusedError, match="notes refers to execution_logs"):
+        partitioned.act()
+
+
+def test_a_foreign_key_that_is_made_while_it_runs_keeps_a_partition(
+    partitioned: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = deletes.empty_partition
+
+    def empty(session: Connection, op_id: str, subject: Subject, name: str) -> bool:
+        with partitioned.superuser() as other:
+            other.execute(
+                "create table notes (n bigint, at timestamptz, foreign key (n, at) references execution_logs)"
+            )
+        return real(session, op_id, subject, name)
+
+    monkeypatch.setattr(deletes, "empty_partition", empty)
+    before = partitioned.rows(Subject.LOGS)
+    with pytest.raises(RefusedError, match="notes refers to execution_logs"):
+        partitioned.act()
+    assert partitioned.rows(Subject.LOGS) == before
