@@ -295,6 +295,7 @@ create or replace function ops_cleanup.take_stage(
 )
     language plpgsql security definer
     set search_path = pg_catalog, pg_temp
+    set extra_float_digits = 1  -- or numbers that differ in their last digit would be equal
 as $$
 declare
     stage text := format('ops_cleanup.%I', 'stage_' || replace(of_op::text, '-', ''));

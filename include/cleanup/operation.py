@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from include.backups import source
 from include.backups.store import SMALL
 from include.cleanup import deletes, rows
 from include.cleanup.pace import Pace
@@ -154,11 +155,13 @@ class Worker:
         access = wanted.access
         opened = sessions.enter_context
         watcher = opened(access.watcher.session("clean-up pace"))
+        reader = opened(access.reader.session("clean-up archive"))
+        source.settle(reader)  # it writes the text of the archive
         return cls(
             wanted=wanted,
             writing=writing,
             lease=lease,
-            reader=opened(access.reader.session("clean-up archive")),
+            reader=reader,
             deleter=opened(access.deleter.session("clean-up", **BOUNDS)),
             pace=Pace(watcher=watcher, limits=wanted.limits, guard=lease.guard),
         )

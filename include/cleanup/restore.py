@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
+from include.backups import source
 from include.cleanup import archive, deletes, rows
 from include.cleanup.archive import Header, Opened
 from include.cleanup.operation import BOUNDS
@@ -98,11 +99,15 @@ class Bringer:
         """Log in everywhere."""
         opened, name = sessions.enter_context, "restore archive"
         watcher = opened(wanted.access.watcher.session(name))
+        deleter = opened(wanted.access.deleter.session(name, **BOUNDS))
+        reader = opened(wanted.access.reader.session(name))
+        for each in (deleter, reader):  # the text is read, and its types are named, as they were written
+            source.settle(each)
         return cls(
             wanted=wanted,
             subject=subject,
-            deleter=opened(wanted.access.deleter.session(name, **BOUNDS)),
-            reader=opened(wanted.access.reader.session(name)),
+            deleter=deleter,
+            reader=reader,
             pace=Pace(watcher=watcher, limits=wanted.limits, guard=lease.guard),
         )
 

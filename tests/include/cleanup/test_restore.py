@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import date
 
 import psycopg
@@ -59,6 +61,59 @@ def test_every_type_survives(yard: Yard) -> None:
     for day in {each.header.day for each in yard.archived(Subject.LOGS)}:
         yard.again().restore(Subject.LOGS, day)
     assert yard.rows(Subject.LOGS) == was
+
+
+SETTINGS = {
+    "extra_float_digits": "0",
+    "intervalstyle": "sql_standard",
+    "bytea_output": "escape",
+    "client_encoding": "latin1",
+    "search_path": "elsewhere",
+}
+FINE = """
+create type mood as enum ('good', 'bad');
+alter table execution_logs add b bytea, add f float8, add i interval, add m mood;
+update execution_logs set b = '\\x00ff0a5c', f = 0.1::float8 + 0.2::float8, i = '-1 day -02:03:04', m = 'good' where id % 2 = 0;
+"""
+
+
+@contextmanager
+def setting(yard: Yard, name: str) -> Iterator[None]:
+    """Let every new session of the database have an odd setting."""
+    with yard.superuser() as session:
+        session.execute(f"alter database {yard.database} set {name} = {SETTINGS[name]}".encode())
+    yield
+    with yard.superuser() as session:
+        session.execute(f"alter database {yard.database} reset {name}".encode())
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("when", ["archived", "restored"])
+def test_what_the_server_sets_for_its_sessions_changes_no_value(yard: Yard, name: str, when: str) -> None:
+    with yard.superuser() as session:
+        session.execute(FINE.encode())
+    was = yard.rows(Subject.LOGS)
+    with setting(yard, name) if when == "archived" else nullcontext():
+        yard.act()
+    days = {each.header.day for each in yard.archived(Subject.LOGS)}
+    with setting(yard, name) if when == "restored" else nullcontext():
+        for day in days:
+            assert yard.again().restore(Subject.LOGS, day).other == 0
+    assert yard.rows(Subject.LOGS) == was
+
+
+def test_a_number_that_differs_in_its_last_digit_is_another(yard: Yard) -> None:
+    with yard.superuser() as session:
+        session.execute(FINE.encode())
+    day = oldest(yard, Subject.LOGS)
+    yard.act()
+    yard.restore(Subject.LOGS, day)
+    with yard.superuser() as session:
+        session.execute(
+            "update execution_logs set f = 0.3 where id in (select min(id) from execution_logs where f > 0)"
+        )
+    with setting(yard, "extra_float_digits"):
+        assert yard.again().restore(Subject.LOGS, day).other == 1
 
 
 def test_a_row_that_is_there_and_differs_stays_as_it_is(yard: Yard) -> None:
