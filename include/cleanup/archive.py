@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 LEVEL = 3
-PLAIN_MAX = 8 * SMALL
-"""Of one object, opened: rows that compress well may be much larger than what is stored."""
+PLAIN_MAX = SMALL
+"""Bytes of one object, opened; ours are half of that at most, and whoever may put could put a few bytes that unpack to many."""
 _NAME = re.compile(r"[0-9a-f]{8}-\d{4,}-\d+-\d+\.copy\.zst\.age")
 
 
@@ -113,11 +113,11 @@ class Archive:
                 f"{kept.version.key} is not locked until {until:%Y-%m-%d}: nothing was deleted for it"
             )
 
-    def of_day(self, subject: Subject, day: date) -> list[Opened]:
-        """Open all that is kept of a day, the newest first."""
+    def of_day(self, subject: Subject, day: date) -> list[tuple[Header, Version]]:
+        """Open all that is kept of a day, one after the other, and return their first lines, the newest first."""
         found = [each for each in self.verifier.versions(self.prefix(subject, day)) if _is_ours(each.key)]
-        opened = [self.open(each) for each in found]
-        return sorted(opened, key=lambda each: each.header.archived_at, reverse=True)
+        opened = [(self.open(each).header, each) for each in found]
+        return sorted(opened, key=lambda each: each[0].archived_at, reverse=True)
 
     def open(self, version: Version) -> Opened:
         """Fetch and open one object."""
@@ -154,12 +154,17 @@ class Archive:
         packed = io.BytesIO()
         try:
             sealing.unseal(io.BytesIO(self.verifier.get(version.key, version.id)), packed, self.identity)
-            unpacker = zstandard.ZstdDecompressor().decompressobj()
-            return unpacker.decompress(packed.getvalue())
+            with zstandard.ZstdDecompressor().stream_reader(packed.getvalue()) as unpacker:
+                plain = unpacker.read(PLAIN_MAX + 1)
         except VerificationError as error:
             raise VerificationError(f"{version.key}: {error}") from None
         except zstandard.ZstdError:
             raise VerificationError(f"{version.key} does not unpack: damaged or cut short") from None
+        if len(plain) > PLAIN_MAX:
+            raise VerificationError(
+                f"{version.key} unpacks to more than {PLAIN_MAX} bytes, which none of ours does; nothing of it was used, look who put it"
+            )
+        return plain
 
 
 def newest_rows(opened: Iterable[Opened]) -> Iterator[tuple[Header, list[bytes]]]:

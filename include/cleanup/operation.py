@@ -263,12 +263,10 @@ class Worker:
     def _archive(self, chunk: Chunk, ids: Sequence[int]) -> list[Receipt]:
         """Archive rows, those that are there, and return the receipts: one, or more if they are large."""
         with self.pace.piece():
-            taken = rows.take(self.reader, chunk, ids)
-        if not taken.ids:
-            return []
-        if len(taken.text) > TEXT_MAX:
-            return [each for half in _halves(chunk, taken.ids) for each in self._archive(chunk, half)]
-        return [(self._archived(chunk, taken), taken.ids)]
+            taken = rows.take(self.reader, chunk, ids, TEXT_MAX)
+        if taken is None:
+            return [each for half in _halves(chunk, ids) for each in self._archive(chunk, half)]
+        return [(self._archived(chunk, taken), taken.ids)] if taken.ids else []
 
     def _archived(self, chunk: Chunk, taken: Taken) -> int:
         """Store, read back, lock, and write the receipt."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
 from include.backups import source
+from include.backups.store import Version
 from include.cleanup import archive, deletes, rows
-from include.cleanup.archive import Header, Opened
+from include.cleanup.archive import Header
 from include.cleanup.operation import BOUNDS
 from include.cleanup.pace import Pace
 from include.errors import RefusedError, VerificationError
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Rows = Sequence[tuple[Header, Sequence[bytes]]]
+Objects = Sequence[tuple[Header, Version]]
+"""Of a day, the newest first; their rows are held one object at a time, since a day may be larger than the memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,26 +49,30 @@ class Restored:
     objects: int
 
 
-def found(wanted: Cleanup, subject: Subject, day: date) -> tuple[Rows, int]:
-    """Open what is kept of a day; return the newest state of each row, and how many objects there are."""
-    opened: list[Opened] = wanted.access.archive.of_day(subject, day)
-    if not opened:
-        raise RefusedError(f"the archive holds nothing of {subject} of {day}; nothing was changed, choose another day")
-    return list(archive.newest_rows(opened)), len(opened)
+def found(wanted: Cleanup, subject: Subject, day: date) -> Objects:
+    """Open what is kept of a day, so that what is damaged is known before any of it comes back; RefusedError if that is nothing."""
+    if objects := wanted.access.archive.of_day(subject, day):
+        return objects
+    raise RefusedError(f"the archive holds nothing of {subject} of {day}; nothing was changed, choose another day")
+
+
+def newest(wanted: Cleanup, objects: Objects) -> Iterator[tuple[Header, Sequence[bytes]]]:
+    """Open them once more, one after the other, and return the newest state of each row."""
+    return archive.newest_rows(wanted.access.archive.open(version) for _, version in objects)
 
 
 def act(
     wanted: Cleanup, ops: OpsDatabase, subject: Subject, day: date, *, holder: str, wait_s: float = 0.0
 ) -> Restored:
     """Bring the day back; doing it again brings nothing twice. RefusedError before anything is touched if it does not fit."""
-    kept, objects = found(wanted, subject, day)
+    objects = found(wanted, subject, day)
     lease = leases.acquire(ops, wanted.wanted(holder), wait_s=wait_s)
     with leases.keep(lease), ExitStack() as sessions:
         writing = Journal(ops, wanted.op_id, holder, lease.token)
         bringer = Bringer.begun(wanted, lease, subject, sessions)
-        bringer.refuse(kept)
-        writing.intend(f"restore {subject}/{day}", objects=objects)
-        restored = bringer.bring(kept, objects)
+        bringer.refuse(objects)
+        writing.intend(f"restore {subject}/{day}", objects=len(objects))
+        restored = bringer.bring(objects)
         writing.record(DONE, **asdict(restored))
         return restored
 
@@ -111,22 +117,21 @@ class Bringer:
             pace=Pace(watcher=watcher, limits=wanted.limits, guard=lease.guard),
         )
 
-    def refuse(self, kept: Rows) -> None:
+    def refuse(self, objects: Objects) -> None:
         """RefusedError if the table is another one by now."""
         rows.refuse_wrong(self.deleter, self.wanted.database, self.wanted.access.deleter.setting)
-        for header, _ in kept:
+        for header, _ in objects:
             refuse_other_shape(header, rows.columns_of(self.reader, self.subject))
 
-    def bring(self, kept: Rows, objects: int) -> Restored:
+    def bring(self, objects: Objects) -> Restored:
         """Object by object; VerificationError if not every row is there afterwards."""
-        counts = [self._brought(header, lines) for header, lines in kept]
-        total = sum(len(lines) for _, lines in kept)
-        brought, equal, other = (sum(each) for each in zip(*counts, strict=True))
+        counts = [(len(lines), *self._brought(header, lines)) for header, lines in newest(self.wanted, objects)]
+        total, brought, equal, other = (sum(each) for each in zip(*counts, strict=True))
         if total != equal + other:
             raise VerificationError(
                 f"{total} rows of {self.subject} were to come back, and {equal + other} are there; look at what deletes them"
             )
-        return Restored(rows=total, brought=brought, there=equal - brought, other=other, objects=objects)
+        return Restored(rows=total, brought=brought, there=equal - brought, other=other, objects=len(objects))
 
     def _brought(self, header: Header, lines: Sequence[bytes]) -> tuple[int, int, int]:
         """Return how many rows were brought, are there and equal, are there and differ."""

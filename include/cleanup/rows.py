@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
@@ -108,15 +108,20 @@ def present(session: Session, chunk: Chunk, ids: Sequence[int]) -> list[int]:
     return [each for (each,) in found]
 
 
-def take(session: Session, chunk: Chunk, ids: Sequence[int]) -> Taken:
-    """Read these rows of a piece at one moment, those that are there; RefusedError if one of them could not be told from another."""
+def take(session: Session, chunk: Chunk, ids: Sequence[int], at_most: int) -> Taken | None:
+    """Read these rows of a piece at one moment, those that are there; None as soon as their text is beyond so many bytes.
+
+    RefusedError if one of them could not be told from another.
+    """
     which, values = _of(chunk, ids)
     with _one_moment(session):
         columns = columns_of(session, chunk.subject)
         query = _text("select id, xmin::text from {} where {} order by id", chunk.subject, which)
         found = session.execute(query, values).fetchall()
         _refuse_twice(chunk, [each for each, _ in found])
-        text = b"".join(_copied(session, chunk, [name for name, _ in columns], ids))
+        text = _copied(session, chunk, [name for name, _ in columns], ids, at_most)
+        if text is None:
+            return None
         return Taken(
             ids=[each for each, _ in found],
             states=[state for _, state in found],
@@ -150,7 +155,7 @@ def columns_of(session: Session, subject: Subject) -> list[tuple[str, str]]:
     return session.execute(statement("cleanup_columns"), {"table": str(subject)}).fetchall()
 
 
-def _copied(session: Session, chunk: Chunk, columns: Sequence[str], ids: Sequence[int]) -> Iterator[bytes]:
+def _copied(session: Session, chunk: Chunk, columns: Sequence[str], ids: Sequence[int], at_most: int) -> bytes | None:
     from psycopg import sql
 
     named = sql.SQL(", ").join(map(sql.Identifier, columns))
@@ -158,8 +163,18 @@ def _copied(session: Session, chunk: Chunk, columns: Sequence[str], ids: Sequenc
     query = sql.SQL("copy (select {} from {} where {} order by id) to stdout").format(
         named, place(chunk.subject), which
     )
-    with session.cursor().copy(query, values) as copy:
-        yield from map(bytes, copy)
+    text = bytearray()
+    with suppress(_TooLargeError), session.cursor().copy(query, values) as copy:
+        for piece in copy:
+            text += piece
+            if len(text) > at_most:
+                raise _TooLargeError  # by which the server, too, is told to stop
+        return bytes(text)
+    return None
+
+
+class _TooLargeError(Exception):
+    """More than one object of the archive holds."""
 
 
 @contextmanager

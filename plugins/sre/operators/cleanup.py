@@ -234,10 +234,10 @@ class RestoreArchiveOperator(CleanupOperator):
         self._refuse_without_reason()
         wanted = self.cleanup(context)
         if not runs.acts(context):
-            kept, objects = restore.found(wanted, subject, day)
-            rows = sum(len(lines) for _, lines in kept)
-            said = f"{rows} rows of {subject} of {day} lie in {objects} objects; nothing was changed, dry_run = no brings them back"
-            return self._told(said, Severity.INFO, n=rows, objects=objects)
+            objects = restore.found(wanted, subject, day)
+            rows, n = sum(len(lines) for _, lines in restore.newest(wanted, objects)), len(objects)
+            said = f"{rows} rows of {subject} of {day} lie in {n} objects; nothing was changed, dry_run = no brings them back"
+            return self._told(said, Severity.INFO, n=rows, objects=n)
         done = restore.act(
             wanted, operations(), subject, day, holder=self.holder(context), wait_s=self.limits.lease_wait_s
         )

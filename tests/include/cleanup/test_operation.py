@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,10 +12,10 @@ import pytest
 from psycopg.pq import TransactionStatus
 
 from include.backups.store import Store
-from include.cleanup import deletes, pace, rows
+from include.cleanup import deletes, operation, pace, rows
 from include.cleanup.archive import Archive, Kept
 from include.cleanup.rows import Taken
-from include.errors import ConfigurationError, RefusedError, TransientError, VerificationError
+from include.errors import ConfigurationError, PermanentError, RefusedError, TransientError, VerificationError
 from include.ops import gate, journal, leases
 from include.ops.database import OpsDatabase
 from include.ops.journal import Journal
@@ -157,6 +158,39 @@ def test_bug_51_no_deletion_is_larger_than_a_batch_and_each_is_a_transaction_of_
     done = yard.act(rows_per_batch=9)
     assert sum(gone) == sum(each.deleted for each in done.values())
     assert max(gone) == 9
+
+
+def test_rows_that_are_too_large_for_one_object_are_not_read_further(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit, row, read = 40_000, 3000, list[int]()
+    with yard.superuser() as session:
+        session.execute("update execution_logs set message = repeat('x', %s)", [row])
+    monkeypatch.setattr(operation, "TEXT_MAX", limit)
+    real = psycopg.Copy.__iter__
+
+    def counting(self: psycopg.Copy) -> Iterator[bytes | bytearray | memoryview]:
+        read.append(0)
+        for piece in real(self):
+            read[-1] += len(piece)
+            yield piece
+
+    monkeypatch.setattr(psycopg.Copy, "__iter__", counting)
+    old = yard.ids(Subject.LOGS, OLD[Subject.LOGS])
+    done = yard.act()[Subject.LOGS]
+    assert limit < max(read) < limit + 2 * row
+    assert (done.deleted, done.left, yard.archived_ids(Subject.LOGS)) == (len(old), 0, old)
+    assert all(len(b"".join(each.lines)) < limit for each in yard.archived(Subject.LOGS))
+
+
+def test_one_row_that_is_too_large_is_named_and_stays(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    large = max(yard.ids(Subject.LOGS, OLD[Subject.LOGS]))
+    with yard.superuser() as session:
+        session.execute("update execution_logs set message = repeat('x', 50000) where id = %s", [large])
+    monkeypatch.setattr(operation, "TEXT_MAX", 40_000)
+    with pytest.raises(PermanentError, match=f"row {large} of execution_logs is larger than"):
+        yard.act()
+    assert large in yard.ids(Subject.LOGS)
 
 
 def test_a_row_that_somebody_holds_stays_and_is_told(yard: Yard) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import date
@@ -9,8 +10,9 @@ from datetime import date
 import psycopg
 import pytest
 
-from include.backups.store import Store
+from include.backups.store import Store, Version
 from include.cleanup import archive
+from include.cleanup.archive import Archive, Opened
 from include.errors import ConfigurationError, RefusedError, VerificationError
 from include.plans.cleanup import Subject
 from tests.include.cleanup.yard import OLD, Yard
@@ -157,6 +159,36 @@ def test_a_damaged_object_is_named_and_nothing_comes_back(yard: Yard, monkeypatc
     with pytest.raises(VerificationError, match=r"archive/yard_.*\.copy\.zst\.age: it does not decrypt"):
         yard.again().restore(Subject.LOGS, day)
     assert yard.rows(Subject.LOGS) == before
+
+
+def test_what_unpacks_to_more_than_any_of_ours_is_not_unpacked(yard: Yard) -> None:
+    day = oldest(yard, Subject.LOGS)
+    yard.act()
+    place = yard.archive()
+    bomb = place._sealed(bytes(2 * archive.PLAIN_MAX))
+    place.writer.put(f"{place.prefix(Subject.LOGS, day)}deadbeef-0001-1-1.copy.zst.age", bomb)
+    before = yard.rows(Subject.LOGS)
+    with pytest.raises(VerificationError, match=r"deadbeef-.* unpacks to more than \d+ bytes"):
+        yard.again().restore(Subject.LOGS, day)
+    assert yard.rows(Subject.LOGS) == before
+
+
+def test_a_day_comes_back_without_being_in_memory_as_a_whole(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    day, was = oldest(yard, Subject.LOGS), yard.rows(Subject.LOGS)
+    yard.act(rows_per_object=10)
+    real, opened, alive = Archive.open, list[weakref.ref[Opened]](), list[int]()
+
+    def opening(self: Archive, version: Version) -> Opened:
+        found = real(self, version)
+        opened.append(weakref.ref(found))
+        alive.append(sum(each() is not None for each in opened))
+        return found
+
+    monkeypatch.setattr(Archive, "open", opening)
+    restored = yard.restore(Subject.LOGS, day)
+    assert (restored.objects, restored.brought) == (6, 60)
+    assert yard.rows(Subject.LOGS).items() <= was.items()
+    assert max(alive) <= 2
 
 
 @pytest.mark.parametrize("day", ["", "2026-8-20", "20260820", "2026-02-30", "2026-08-20\n", "yesterday", "٢٠٢٦-٠٨-٢٠"])
