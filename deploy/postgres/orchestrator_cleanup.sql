@@ -206,7 +206,8 @@ begin atomic
 end;
 
 -- Empties such a partition at once, if each of its rows is in the archive as it is now; says whether it did. It locks that partition
--- alone, waits for nobody longer than the blink of an eye, and where it may not the rows go by batches.
+-- alone, waits for nobody longer than the blink of an eye, and where it may not the rows go by batches. While it compares, others may
+-- read: only writers wait, and to rows this old hardly anybody writes. Who reads when it empties lets it give up.
 create or replace function ops_cleanup.empty_partition(of_op uuid, of_subject text, part text) returns boolean
     language plpgsql security definer
     set search_path = pg_catalog, pg_temp
@@ -220,7 +221,7 @@ begin
         return false;
     end if;
     perform ops_cleanup.refuse_linked(of_subject);
-    execute format('lock table only %s in access exclusive mode', part::regclass);
+    execute format('lock table only %s in share mode', part::regclass);
     execute format(
         'select exists (
             select from only %s as t where not exists (
@@ -234,12 +235,13 @@ begin
         execute format('truncate only %s', part::regclass);
     end if;
     return not unknown;
-exception when lock_not_available then
+exception when lock_not_available or deadlock_detected then
     return false;
 end;
 $$;
 
--- Detaches such a partition and drops it, if nothing is in it any more; says whether it did.
+-- Detaches such a partition and drops it, if nothing is in it any more; says whether it did. It is looked at under a lock that keeps
+-- writers of that partition out, so that nothing is read while the whole table is locked.
 create or replace function ops_cleanup.drop_partition(of_subject text, part text) returns boolean
     language plpgsql security definer
     set search_path = pg_catalog, pg_temp
@@ -251,18 +253,15 @@ begin
     if not exists (select from ops_cleanup.old_partitions(of_subject, clock_timestamp()) as o where o.name = part) then
         return false;
     end if;
+    execute format('lock table only %s in share mode', part::regclass);
     execute format('select exists (select from only %s)', part::regclass) into used;
     if used then
         return false;
     end if;
     execute format('alter table public.%I detach partition %s', of_subject, part::regclass);
-    execute format('select exists (select from only %s)', part::regclass) into used;
-    if used then
-        raise lock_not_available using message = 'a row arrived meanwhile';  -- which takes the detaching back
-    end if;
     execute format('drop table %s', part::regclass);
     return true;
-exception when lock_not_available then
+exception when lock_not_available or deadlock_detected then
     return false;
 end;
 $$;

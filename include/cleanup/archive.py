@@ -162,7 +162,7 @@ class Archive:
             raise VerificationError(f"{version.key} does not unpack: damaged or cut short") from None
         if len(plain) > PLAIN_MAX:
             raise VerificationError(
-                f"{version.key} unpacks to more than {PLAIN_MAX} bytes, which none of ours does; nothing of it was used, look who put it"
+                f"{version.key} unpacks to more than {PLAIN_MAX} bytes, as none of ours does; nothing of it was used, see who put it"
             )
         return plain
 

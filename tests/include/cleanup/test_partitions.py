@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from include.cleanup import deletes
@@ -110,3 +112,87 @@ def test_a_foreign_key_that_is_made_while_it_runs_keeps_a_partition(
     with pytest.raises(RefusedError, match="notes refers to execution_logs"):
         partitioned.act()
     assert partitioned.rows(Subject.LOGS) == before
+
+
+LOOKS = """
+create table looks (place text, held text, scans bigint);
+create function look(place text) returns boolean language sql security definer as $$
+    insert into public.looks
+    select place, min(mode) filter (where mode <> 'AccessShareLock'), pg_stat_get_xact_numscans(to_regclass('public.logs_old'))
+    from pg_locks where pid = pg_backend_pid() and relation = to_regclass('public.logs_old')
+    returning true
+$$;
+alter table ops_cleanup.receipt rename to kept;
+create view ops_cleanup.receipt as select * from ops_cleanup.kept where public.look('receipts');
+alter view ops_cleanup.receipt owner to orchestrator_owner;
+create function looked() returns event_trigger language plpgsql security definer set search_path = public as $$
+begin
+    if to_regclass('logs_old') is not null then
+        perform look(tg_tag);
+    end if;
+end
+$$;
+create event trigger looks on ddl_command_start when tag in ('ALTER TABLE', 'DROP TABLE') execute function looked()
+"""
+"""Write down what lock the session has on a partition, and how often it read it, where receipts are read and before it is detached."""
+
+
+def test_a_partition_is_compared_under_a_lock_that_lets_others_read_and_never_read_while_they_wait(
+    partitioned: Yard,
+) -> None:
+    with partitioned.superuser() as session:
+        session.execute(LOOKS.encode())
+    assert partitioned.act()[Subject.LOGS].left == 0
+    assert partitions(partitioned) == ['"Logs, new"']
+    looks = partitioned.ask("select place, held, scans from looks where held is not null")
+    assert [each[:2] for each in looks] == [
+        ("receipts", "ShareLock"),
+        ("ALTER TABLE", "ShareLock"),
+        ("DROP TABLE", "AccessExclusiveLock"),
+    ]
+    assert looks[1][2] == looks[2][2]
+
+
+def partitions(yard: Yard) -> list[str]:
+    query = "select inhrelid::regclass::text from pg_inherits where inhparent = 'execution_logs'::regclass"
+    return [name for (name,) in yard.ask(query)]
+
+
+@pytest.mark.parametrize("done", ["empty_partition", "drop_partition"])
+def test_a_partition_that_somebody_reads_is_given_up_at_once_and_goes_later(
+    partitioned: Yard, monkeypatch: pytest.MonkeyPatch, done: str
+) -> None:
+    real, said = getattr(deletes, done), list[bool]()
+
+    def tried(*given: Any) -> bool:
+        with partitioned.superuser() as other:
+            other.execute("begin; select from execution_logs limit 1")
+            said.append(real(*given))
+            other.execute("rollback; insert into looks values ('written at once')")
+        return said[-1]
+
+    with partitioned.superuser() as session:
+        session.execute("create table looks (place text)")
+    monkeypatch.setattr(deletes, done, tried)
+    old = partitioned.ids(Subject.LOGS, OLD[Subject.LOGS])
+    result = partitioned.act()[Subject.LOGS]
+    assert (said, result.deleted, result.left) == ([False], len(old), 0)
+    monkeypatch.setattr(deletes, done, real)
+    with partitioned.world.login("ops_cleanup").session("test") as session:
+        dropped = session.execute("select ops_cleanup.drop_partition('execution_logs', 'public.logs_old')").fetchall()
+    assert dropped == [(done == "drop_partition",)]
+
+
+def test_a_row_that_comes_while_a_partition_is_dropped_is_kept(partitioned: Yard) -> None:
+    """It waits for the lock and finds no partition any more, or it was first and nothing is dropped."""
+    with partitioned.superuser() as other, partitioned.world.login("ops_cleanup").session("test") as session:
+        other.execute("truncate logs_old; begin")
+        other.execute(
+            "insert into execution_logs (execution_id, level, message, created_at)"
+            " select min(id), 'info', 'late', date_trunc('day', now(), 'UTC') - interval '150 days' from workflow_executions"
+        )
+        drop = "select ops_cleanup.drop_partition('execution_logs', 'public.logs_old')"
+        assert session.execute(drop).fetchall() == [(False,)]
+        other.execute("commit")
+        assert session.execute(drop).fetchall() == [(False,)]
+    assert partitioned.ask("select message from logs_old") == [("late",)]
