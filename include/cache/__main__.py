@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from include.cache.copies import Opener
-from include.cache.undo import BROUGHT, MADE_ANEW, Undo, undo
+from include.cache.undo import BROUGHT, MADE_ANEW, RAN_OUT, Undo, undo
 from include.recovery import by_file, by_hand
 from include.recovery.by_hand import Asked, Verb
 
@@ -22,7 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _undo(asked: Asked) -> None:
     became = undo(_its(asked), asked.ops, asked.op_id, holder=asked.holder, why=asked.why)
-    print(f"undone: {became[BROUGHT]} keys are back, {became[MADE_ANEW]} were made anew meanwhile and stay as they are")
+    print(
+        f"undone: {became[BROUGHT]} keys are back, {became[MADE_ANEW]} were made anew meanwhile and stay as they are,"
+        f" {became[RAN_OUT]} have run out by themselves since"
+    )
 
 
 def _its(asked: Asked) -> Undo:

@@ -30,6 +30,10 @@ class Copy:
     expires_at_ms: int
     dump: bytes = field(repr=False)
 
+    def ran_out(self, now_ms: int) -> bool:
+        """Whether its time is past; RESTORE would answer OK and make nothing."""
+        return 0 < self.expires_at_ms <= now_ms
+
     def to_json(self) -> Mapping[str, Any]:
         """Return plain values."""
         return {"name": _text(self.name), "expires_at_ms": self.expires_at_ms, "dump": _text(self.dump)}

@@ -1,7 +1,12 @@
-"""The way back: what a removal took is restored from its copies. A key that somebody has made anew stays as it is."""
+"""The way back: what a removal took is restored from its copies. A key that somebody has made anew stays as it is.
+
+Of several copies of one key only the newest counts: an older one was made before a try was killed, or before the application made the
+key anew, and its value was no longer true when the key went.
+"""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +32,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 50
 """Keys of one round trip: RESTORE builds each value anew."""
-BROUGHT, MADE_ANEW = "brought_back", "made_anew"
+BROUGHT, MADE_ANEW, RAN_OUT = "brought_back", "made_anew", "ran_out"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +48,7 @@ class Undo:
 
 
 def undo(its: Undo, ops: OpsDatabase, op_id: str, *, holder: str, why: str) -> Mapping[str, int]:
-    """Bring back every key that an operation removed; return how many came back, and how many somebody has made anew.
+    """Bring back every key that an operation removed; return how many came back, were made anew, and have run out since.
 
     It may be cut off and called again. From its first moment on the operation removes nothing more. VerificationError names the
     copies that cannot be opened, after all others were brought back.
@@ -63,24 +68,28 @@ def undo(its: Undo, ops: OpsDatabase, op_id: str, *, holder: str, why: str) -> M
 
 def _all(its: Undo, lease: Lease, begun: Sequence[Batch]) -> tuple[Counter[str], list[str]]:
     became, damaged, pace = Counter[str](), list[str](), Pace.of(its.chosen.cache)
+    met = set[bytes]()
     with its.redis() as client, Wire(client, REMOVER) as wire:
         primary(client)
-        for batch in begun:
+        for batch in reversed(begun):
             try:
                 copies = its.opener.open(batch.copy, batch.version)
             except VerificationError as error:
                 damaged.append(str(error))
                 continue
             lease.guard()
-            became.update(_restored(wire, pace, copies))
+            became.update(_restored(wire, pace, [copy for copy in copies if copy.name not in met]))
+            met.update(copy.name for copy in copies)
     return became, damaged
 
 
 def _restored(wire: Wire, pace: Pace, copies: Sequence[Copy]) -> Counter[str]:
-    """Restore one batch; a key that ran out meanwhile comes back as nothing."""
-    became = Counter[str]()
-    for start in range(0, len(copies), AT_ONCE):
-        answers = wire.answers([_restore(copy) for copy in copies[start : start + AT_ONCE]])
+    """Restore one batch; a key that ran out meanwhile stays away."""
+    now_ms = int(time.time() * 1000)
+    alive = [copy for copy in copies if not copy.ran_out(now_ms)]
+    became = Counter(RAN_OUT for copy in copies if copy.ran_out(now_ms))
+    for start in range(0, len(alive), AT_ONCE):
+        answers = wire.answers([_restore(copy) for copy in alive[start : start + AT_ONCE]])
         pace.rest(wire.waited_s)
         became.update(_said(answer) for answer in answers)
     return became

@@ -13,7 +13,7 @@ from redis.exceptions import NoPermissionError
 
 from include.cache.copies import Keeper
 from include.cache.removal import Removal
-from include.cache.removing import batches
+from include.cache.removing import Remover, batches
 from include.errors import ConfigurationError, RefusedError, VerificationError
 from include.ops import gate, journal, leases
 from include.ops.leases import HeldBackError, Mode, Wanted
@@ -204,9 +204,50 @@ def test_the_undo_leaves_what_somebody_made_anew_and_brings_nothing_back_that_ra
         here.act(its)
         admin.set("cache:a:1", "new")
         time.sleep(max(0.0, runs_out - time.monotonic()))
-        assert here.undo(its)["made_anew"] == 1
+        assert here.undo(its) == {"made_anew": 1, "brought_back": 2, "ran_out": 1}
         assert admin.mget("cache:a:1", "cache:a:2", "cache:a:3") == [b"new", b"old", None]
         assert 900 < admin.ttl("cache:a:4") <= 1000
+
+
+@pytest.mark.parametrize(
+    ("which", "newer", "back"),
+    [
+        (Which.WITHOUT_LIFETIME, {}, (b"newer", {"brought_back": 1})),
+        (Which.ALL, {"px": 300}, (None, {"ran_out": 1})),
+    ],
+)
+def test_the_undo_brings_back_what_was_removed_and_no_older_copy_of_a_killed_try(
+    here: Scene, which: str, newer: Mapping[str, int], back: tuple[bytes | None, Mapping[str, int]]
+) -> None:
+    with here.valkey.client() as admin:
+        admin.set("cache:a:1", "older")
+        its = here.approved(here.removal(which=which))
+        killed(lambda: here.act(its), "include.cache.removing.Remover._intended", 1, before=False)
+        admin.set("cache:a:1", "newer", **newer)
+        runs_out = time.monotonic() + 0.35
+        assert here.act(its)["remaining"] == 0
+        time.sleep(max(0.0, runs_out - time.monotonic()))
+        became = here.undo(its)
+        assert (admin.get("cache:a:1"), became) == back
+
+
+def test_the_undo_brings_back_the_last_value_of_a_key_that_was_met_twice(
+    here: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Remover.batch
+    with here.valkey.client() as admin:
+        admin.set("cache:a:1", "older")
+        its = here.approved(here.removal())
+
+        def batch(self: Remover, wire: Any, found: Any) -> None:
+            whole(self, wire, found)
+            admin.set("cache:a:1", "newer")
+            whole(self, wire, found)
+
+        monkeypatch.setattr(Remover, "batch", batch)
+        assert here.act(its)["removed"] == 2
+        assert here.undo(its) == {"brought_back": 1}
+        assert admin.get("cache:a:1") == b"newer"
 
 
 def test_copies_that_are_gone_are_named_and_all_others_come_back(here: Scene) -> None:
