@@ -112,8 +112,8 @@ def _unmeasured(observed: Observed, limits: MaintenanceLimits) -> Iterator[Findi
             check="not_measured",
             subject="database",
             severity=Severity.UNKNOWN,
-            summary=f"{len(names)} could not be measured: {', '.join(names[:SHOWN])}; locked, gone, too slow, or larger than"
-            f" maintenance.measured_max_bytes",
+            summary=f"{len(names)} could not be measured: {', '.join(names[:SHOWN])}; locked, waited for, gone, too slow,"
+            f" or larger than maintenance.measured_max_bytes",
             evidence={"n": len(names), "names": names},
             next_step=PAGE,
         )

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from include.errors import TransientError
 from include.maintenance import leftovers, need
-from include.maintenance.work import NotPossibleError, PostponedError, Worker
+from include.maintenance.giving_way import PostponedError
+from include.maintenance.work import NotPossibleError, Worker
 from include.ops.journal import Journal, Phase
 from include.ops.saga import DONE
 from include.plans.maintenance import Observed, Plan, Step, Verb, behind, hindrance, rest_s

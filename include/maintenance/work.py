@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from include.errors import RefusedError
+from include.maintenance.giving_way import LOOKS_EVERY_S, PostponedError, give_way, watched
 from include.maintenance.need import maybe, replica_lag_s
 from include.plans.maintenance import Step, Verb, behind
 from include.settings import MaintenanceLimits
@@ -31,17 +31,6 @@ NO_ROOM = ("53100", "53200")
 NO_LOCK = "55P03"
 IN_THE_WAY = (NO_LOCK, "57014", "40P01")
 """A lock or the statement took too long, or two waited for each other."""
-
-
-class PostponedError(RefusedError):
-    """It was not done, or not to the end, since something was in its way; the next week tries again.
-
-    :param waited_s: how long it waited, at its end, for a lock that never came.
-    """
-
-    def __init__(self, said: str, *, waited_s: float = 0.0) -> None:
-        super().__init__(said)
-        self.waited_s = waited_s
 
 
 class NotPossibleError(RefusedError):
@@ -67,7 +56,8 @@ class Worker:
         """Do one step; PostponedError if it could not be done now, any other error if it cannot be done at all."""
         self.guard()
         with self.login.session(self.application, **self._settings(step)) as session:
-            self._watched(session, statement_of(step), step)
+            pid, text = session.info.backend_pid, statement_of(step)
+            watched(session, lambda: session.execute(text), lambda running: self._watch(running, pid, step))
 
     def _settings(self, step: Step) -> Mapping[str, str]:
         return {
@@ -81,32 +71,29 @@ class Worker:
     def _waits_s(self, step: Step) -> float:
         return self.limits.rebuild_wait_s if step.verb is Verb.REINDEX else self.limits.lock_timeout_s
 
-    def _watched(self, session: Session, text: sql.Composed, step: Step) -> None:
-        with ThreadPoolExecutor(1) as pool:
-            running = pool.submit(session.execute, text)
-            try:
-                self._watch(running, session.info.backend_pid, step)
-            except BaseException:
-                with suppress(Exception):
-                    session.cancel_safe()
-                raise
-
     def _watch(self, running: Future[Any], pid: int, step: Step) -> None:
+        due = time.monotonic() + self.limits.progress_s
         if self._ended(running, step):
             return
         with self.login.session(self.application) as beside:
             while True:
-                self.guard()
-                log.info("%s: %s", step.key, _progress(beside, pid))
-                self._stop_if_harmful(beside)
+                give_way(beside, pid)
+                if time.monotonic() >= due:
+                    self._look(beside, pid, step)
+                    due = time.monotonic() + self.limits.progress_s
                 if self._ended(running, step):
                     return
+
+    def _look(self, beside: Session, pid: int, step: Step) -> None:
+        self.guard()
+        log.info("%s: %s", step.key, _progress(beside, pid))
+        self._stop_if_harmful(beside)
 
     def _ended(self, running: Future[Any], step: Step) -> bool:
         import psycopg
 
         try:
-            running.result(timeout=self.limits.progress_s)
+            running.result(timeout=min(self.limits.progress_s, LOOKS_EVERY_S))
         except NotYet:
             return False
         except psycopg.Error as error:

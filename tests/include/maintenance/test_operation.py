@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import psycopg
 import pytest
@@ -19,6 +21,7 @@ from include.ops import journal, leases
 from include.ops.leases import HeldBackError, Mode, Wanted
 from include.ops.saga import DONE
 from include.plans.maintenance import Verb
+from include.sql import statement
 from tests.include.maintenance.scene import Scene, limits
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -119,6 +122,82 @@ def test_bug_50_a_vacuum_does_not_wait_for_a_lock_for_longer_than_the_time_out(h
     assert [outcome.ended for outcome in outcomes] == [Ended.POSTPONED, Ended.POSTPONED]
     assert all("lock timeout" in outcome.why for outcome in outcomes)
     assert all(0 < outcome.seconds < 1 for outcome in outcomes), "a wait is no work, after which the server is rested"
+
+
+SLOW = {"vacuum_cost_delay_ms": 100}
+"""So that a vacuum of some thousand rows lasts for seconds, after a checkpoint: a page that is dirty already costs nothing."""
+MIGRATION = "alter table {} add column more int"
+
+
+def until(here: Scene, running: Future[Any], seen: str) -> None:
+    """Wait until the server shows a row of this database there."""
+    while not here.sql(f"select 1 from {seen} and datname = current_database()"):
+        assert not running.done(), running.result()
+        time.sleep(0.02)
+
+
+def test_a_vacuum_gives_way_to_a_migration_before_readers_queue_behind_it(here: Scene) -> None:
+    here.dirty(rows=60_000)
+    here.sql("checkpoint")
+    here.limits = limits(**SLOW)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(here.run)
+        until(here, running, "pg_stat_progress_vacuum where true")
+        began = time.monotonic()
+        here.sql("set application_name to 'a migration'", MIGRATION.format("dirty"))
+        waited_s = time.monotonic() - began
+        vacuumed, analyzed = running.result().outcomes
+    assert (vacuumed.ended, analyzed.ended) == (Ended.POSTPONED, Ended.DONE)
+    assert re.match(r"ended before its time: pid \d+ of postgres \(a migration\) waits for it since 1\.", vacuumed.why)
+    assert 1 < waited_s < 4
+
+
+def test_a_vacuum_goes_on_beside_waits_that_are_short_or_that_nobody_queues_behind(here: Scene) -> None:
+    here.dirty(rows=30_000)
+    here.sql("checkpoint")
+    here.limits = limits(**SLOW)
+    with ThreadPoolExecutor(2) as pool:
+        running = pool.submit(here.run)
+        until(here, running, "pg_stat_progress_vacuum where true")
+        pool.submit(here.sql, "analyze dirty")
+        for _ in range(4):
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                here.sql("set lock_timeout to '500ms'", MIGRATION.format("dirty"))
+        assert not running.done()
+        assert running.result().outcomes[0].ended is Ended.DONE
+
+
+def test_a_rebuild_that_waits_gives_way_too_and_its_leftover_is_swept(here: Scene) -> None:
+    here.bloated()
+    with ThreadPoolExecutor(2) as pool:
+        with open_transaction(here, "lock table busy in access share mode"):
+            running = pool.submit(here.run)
+            until(here, running, "pg_stat_progress_create_index where true")
+            migrating = pool.submit(here.sql, MIGRATION.format("busy"))
+            while here.sql("select 1 from pg_stat_progress_create_index where datname = current_database()"):
+                time.sleep(0.02)
+        migrating.result(timeout=5)
+        (outcome,) = running.result().outcomes
+    assert outcome.ended is Ended.POSTPONED
+    assert "waits for it since" in outcome.why
+    here.run()
+    assert here.invalid == []
+
+
+def test_a_measurement_gives_way_too_and_is_not_called_well(here: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    here.dirty()
+    here.sql("grant select on dirty to ops_maint")
+    slow = "select 1 as bytes, 0 as dead_bytes, 0 as free_bytes, pg_sleep(20) from dirty where %(oid)s > 0 limit 1"
+    chosen = {"maintenance_table_bloat": slow}
+    monkeypatch.setattr("include.maintenance.need.statement", lambda name: chosen.get(name) or statement(name))
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(here.observed)
+        until(here, running, "pg_stat_activity where wait_event = 'PgSleep'")
+        began = time.monotonic()
+        here.sql(MIGRATION.format("dirty"))
+        assert time.monotonic() - began < 6
+        (table,) = running.result().tables
+    assert table.bloat is None
 
 
 def test_d_06_who_holds_cleaning_back_is_named(here: Scene) -> None:
