@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import os
 import re
 import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -10,7 +15,7 @@ import pytest
 from include import sql
 from include.errors import ConfigurationError, TransientError
 from include.probes.postgres import Server, SlotsTakenError, Vitals, explained, vitals, write
-from sandbox.components.postgres import dsn
+from sandbox.components.postgres import connect, data_folder, dsn, program
 from sandbox.site import Site
 
 STATEMENTS = sorted(path.stem for path in (Path(sql.__file__).parent / "postgres").glob("*.sql"))
@@ -113,8 +118,53 @@ class TestOnARealServer:
     def test_a_lag_that_is_not_told_is_0_only_of_a_replica_that_has_applied_all(
         self, server: Server, lag: str, applied: str, lag_s: float | None
     ) -> None:
-        columns = "application_name, state, replay_lag, replay_lsn"
-        replica = f"pg_stat_replication({columns}) AS (SELECT 'r', 'streaming', {lag}, {applied})"
+        columns = "application_name, state, replay_lag, replay_lsn, write_lsn"
+        replica = f"pg_stat_replication({columns}) AS (SELECT 'r', 'streaming', {lag}, {applied}, {applied})"
         with server.session() as connection:
             (row,) = connection.execute(f"WITH {replica} {sql.statement('replication')}").fetchall()
         assert row["lag_s"] == lag_s
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ("pg_receivewal", "--status-interval=1", "--no-loop", "-D"),
+            ("pg_basebackup", "--format=tar", "--wal-method=none", "--max-rate=32", "--checkpoint=fast", "-D"),
+        ],
+    )
+    def test_who_copies_the_log_or_the_files_is_no_replica_that_is_behind(
+        self, server: Server, site: Site, tmp_path: Path, command: tuple[str, ...]
+    ) -> None:
+        with copying(site, [*command, str(tmp_path)]), server.session() as connection:
+            assert connection.execute(sql.statement("replication")).fetchall() == []
+            assert (connection.execute(sql.statement("cleanup_load")).fetchone() or {})["lag_s"] == 0
+            assert (connection.execute(sql.statement("index_server")).fetchone() or {})["replicas"] == 0
+
+
+@contextmanager
+def copying(site: Site, command: Sequence[str]) -> Iterator[None]:
+    """Let in what the platform's server does not, and wait until it told what it wrote, or copies files."""
+    rules = data_folder(site) / "pg_hba.conf"
+    usual = rules.read_text()
+    told = "select 1 from pg_stat_replication where state = 'backup' or state = 'streaming' and write_lsn is not null"
+    with connect(site, database="postgres") as admin, rules.open("a") as file:
+        print("hostssl replication postgres 127.0.0.1/32 scram-sha-256", file=file, flush=True)
+        admin.execute("select pg_reload_conf()")
+        name, *arguments = command
+        to = psycopg.conninfo.conninfo_to_dict(dsn(site, "postgres"))
+        there = {f"PG{key.upper()}": str(to[key]) for key in ("host", "port", "user", "password")} | {
+            "PGSSLMODE": "require"
+        }
+        with subprocess.Popen(
+            [program(name), *arguments], env=os.environ | there, stderr=subprocess.PIPE, text=True
+        ) as copier:
+            try:
+                until = time.monotonic() + 30
+                while not admin.execute(told).fetchall():
+                    assert copier.poll() is None, copier.communicate()[1]
+                    assert time.monotonic() < until, "nothing is copied"
+                    time.sleep(0.1)
+                yield
+            finally:
+                copier.kill()
+                rules.write_text(usual)
+                admin.execute("select pg_reload_conf()")
