@@ -149,13 +149,15 @@ def _holders(observed: Observed, subject: str) -> Iterator[Finding]:
 # --- afterwards ---------------------------------------------------------------------------------------------------------
 
 
-def judge_done(result: Result, after: Observed, subject: str) -> Iterator[Finding]:
+def judge_done(result: Result, after: Observed, limits: MaintenanceLimits, subject: str) -> Iterator[Finding]:
     """What came of each step, what it brought, and what stayed (D-03, D-04, D-06)."""
     for item, check, verbs in DEEDS:
         yield _summed(item, check, [each for each in result.outcomes if each.verb in verbs], subject)
     for outcome in result.outcomes:
         yield from _not_done(outcome)
-        yield from _held_back(outcome, after)
+        if outcome.ended is Ended.DONE and outcome.verb == Verb.VACUUM:
+            yield from _held_back(outcome, after)
+            yield from _not_frozen(outcome, after, limits)
     yield from _leftovers(result, after, subject)
 
 
@@ -195,7 +197,7 @@ def _not_done(outcome: Outcome) -> Iterator[Finding]:
 def _held_back(outcome: Outcome, after: Observed) -> Iterator[Finding]:
     """A vacuum that removed less than half of the dead rows: somebody may still see them."""
     dead, still = outcome.before.get("dead", 0), outcome.after.get("dead", 0)
-    if outcome.ended is Ended.DONE and outcome.verb == Verb.VACUUM and dead and still > dead / 2:
+    if dead and still > dead / 2:
         holder = str(after.holders[0]) if after.holders else "somebody who is gone again"
         yield Finding(
             item="D-06",
@@ -206,6 +208,28 @@ def _held_back(outcome: Outcome, after: Observed) -> Iterator[Finding]:
             evidence={"value": still, "n": dead},
             next_step=f"let that end, then trigger the runbook again with dry_run = no; {PAGE}",
         )
+
+
+def _not_frozen(outcome: Outcome, after: Observed, limits: MaintenanceLimits) -> Iterator[Finding]:
+    """A vacuum after which the oldest row is as old as before, whether or not it removed any."""
+    age = outcome.after.get("frozen_age", 0)
+    if age > limits.freeze_age:
+        yield Finding(
+            item="D-06",
+            check="not_frozen",
+            subject=f"relation/{outcome.name}",
+            severity=Severity.WARNING,
+            summary=f"still {age} transactions since it was frozen (limit {limits.freeze_age}): {_why_old(after, limits)}",
+            evidence={"value": age, "unit": "transactions", "threshold": limits.freeze_age},
+            next_step=f"end that, then trigger the runbook again with dry_run = no; {PAGE}",
+        )
+
+
+def _why_old(after: Observed, limits: MaintenanceLimits) -> str:
+    old = [holder for holder in after.holders if (holder.age_xids or 0) > limits.freeze_age]
+    if old:
+        return f"held back by {old[0]}"
+    return "nobody holds it back now: it was somebody who is gone again, or vacuum_freeze_table_age is above the limit"
 
 
 def _leftovers(result: Result, after: Observed, subject: str) -> Iterator[Finding]:

@@ -181,7 +181,7 @@ class MaintainDatabaseOperator(MaintenanceOperator):
             result = at_work.run(plan)
         found = self.found("D-06", self.failed, str(plan), n=len(result.outcomes))
         after = self.measured(context)
-        findings = (found, *judge_done(result, after, self.subject), *judge_left(plan))
+        findings = (found, *judge_done(result, after, self.maintenance, self.subject), *judge_left(plan))
         return Report(source=self.source, checked=len(result.outcomes) or 1, findings=findings)
 
     def on_kill(self) -> None:

@@ -87,7 +87,8 @@ def test_nothing_needed_says_so_for_each_line_of_the_runbook() -> None:
 def done(*outcomes: Outcome, swept: Swept | None = None, **seen: Any) -> dict[str, Finding]:
     after = Observed(at=NOW, **{"tables": (), "indexes": ()} | seen)
     return {
-        each.check: each for each in judge_done(Result(outcomes=outcomes, swept=swept or Swept()), after, "database/x")
+        each.check: each
+        for each in judge_done(Result(outcomes=outcomes, swept=swept or Swept()), after, LIMITS, "database/x")
     }
 
 
@@ -111,6 +112,25 @@ def test_the_gain_is_that_of_what_was_done() -> None:
 def test_more_than_half_of_the_dead_rows_that_stay_are_somebodys() -> None:
     vacuumed = outcome("vacuum", Ended.DONE, before={"dead": 10}, after={"dead": 6})
     assert "somebody who is gone again" in done(vacuumed)["held_back"].summary
+
+
+@pytest.mark.parametrize(
+    ("ended", "age", "warned"),
+    [(Ended.DONE, 150_000_000, False), (Ended.DONE, 150_000_001, True), (Ended.POSTPONED, 150_000_001, False)],
+)
+def test_a_vacuum_after_which_the_table_is_as_old_as_before_did_not_help(ended: Ended, age: int, warned: bool) -> None:
+    vacuumed = outcome("vacuum", ended, before={"dead": 0, "frozen_age": 170_000_000}, after={"frozen_age": age})
+    assert ("not_frozen" in done(vacuumed)) is warned
+
+
+def test_who_kept_a_table_from_being_frozen_is_named_if_that_is_as_old() -> None:
+    vacuumed = outcome("vacuum", Ended.DONE, after={"frozen_age": 170_000_000})
+    slot = Holder(kind="replication slot", who="old (not in use)", age_xids=170_000_000, age_s=None)
+    assert (
+        "held back by replication slot old (not in use): 17000" in done(vacuumed, holders=[slot])["not_frozen"].summary
+    )
+    young = replace(slot, age_xids=150_000_000)
+    assert "vacuum_freeze_table_age is above" in done(vacuumed, holders=[young])["not_frozen"].summary
 
 
 def test_an_index_that_is_invalid_afterwards_is_yellow_and_named() -> None:

@@ -22,7 +22,7 @@ from include.ops.leases import HeldBackError, Mode, Wanted
 from include.ops.saga import DONE
 from include.plans.maintenance import Verb
 from include.sql import statement
-from tests.include.maintenance.scene import Scene, limits
+from tests.include.maintenance.scene import FLUSH, Scene, limits
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -207,9 +207,27 @@ def test_d_06_who_holds_cleaning_back_is_named(here: Scene) -> None:
         session.execute("select 1 from pg_class")
         here.dirty()
         result, after = here.run(), here.observed()
-    found = {finding.check: finding for finding in judge_done(result, after, "database/x")}
+    found = {finding.check: finding for finding in judge_done(result, after, here.limits, "database/x")}
     assert "5000 of 5000 dead rows stayed" in found["held_back"].summary
     assert "a forgotten psql" in found["held_back"].summary
+
+
+def test_d_06_a_vacuum_that_could_not_freeze_says_who_was_in_its_way(here: Scene) -> None:
+    here.limits = limits(index_min_bytes=1 << 40).model_copy(update={"freeze_age": 200})
+    here.dirty("old")
+    here.sql("vacuum (freeze, analyze) old", FLUSH)
+    with here.superuser() as session:
+        session.execute("begin isolation level repeatable read")
+        session.execute("set application_name to 'a forgotten psql'")
+        session.execute("select 1 from pg_class")
+        here.sql(*300 * ["select pg_current_xact_id()"])
+        held, after = here.run(), here.observed()
+    assert [(each.key, each.ended) for each in held.outcomes] == [("vacuum public.old", Ended.DONE)]
+    found = {finding.check: finding for finding in judge_done(held, after, here.limits, "database/x")}
+    assert "held back by session pid" in found["not_frozen"].summary
+    assert "a forgotten psql" in found["not_frozen"].summary
+    freed = judge_done(here.run(), here.observed(), here.limits, "database/x")
+    assert "not_frozen" not in {finding.check for finding in freed}
 
 
 def test_bug_43_bug_47_names_of_any_kind_in_any_schema_are_addressed(here: Scene) -> None:
