@@ -33,7 +33,6 @@ _LATER = (
     "could not receive data",
     "could not send",
     "canceling statement due to",  # a lock, a standby that moves on, a person
-    "worker process died unexpectedly",
     "no COPY in progress",
     "lost synchronization",
     "the database system is",
@@ -42,6 +41,23 @@ _CHANGED_UNDER_US = ("does not exist", "cache lookup failed", "deadlock detected
 """How a dump says that a table was dropped while it was read; its login was proved a moment before."""
 _WAITED = "canceling statement due to statement timeout"
 """What the server calls a lock that pg_dump did not get in time."""
+_WORKER_DIED = "worker process died unexpectedly"
+"""What pg_restore adds to the complaint of one of its workers; alone it means that somebody killed that one."""
+_NOT_THE_ARCHIVE = (
+    "permission denied",
+    "must be owner",
+    "must be superuser",
+    "must be able to SET ROLE",
+    "is not available",
+    "unrecognized configuration parameter",
+    "temp_file_limit",
+    "Too many open files",
+    "Input/output error",
+    "could not read block",
+    "invalid page in block",
+)
+"""How a server says that it cannot take what an archive holds, whatever that is."""
+_AS_ANOTHER = "set session authorization"
 _NO_ROOM = ("No space left", "could not extend file", "out of memory", "max_locks_per_transaction", "Disk quota")
 
 
@@ -117,14 +133,28 @@ def failure(name: str, code: int, said: str, at: str = "") -> RunbookError:
     if name == "pg_dump" and _WAITED in complaints[0]:
         return TransientError(f"{ended}: a table stayed locked by another session; find the holder in pg_locks")
     first = one_line("; ".join(complaints[:2]), 250)
-    return _kind(name, "\n".join(complaints))(f"{ended}: {first}")
+    if all(_WORKER_DIED in each for each in complaints):
+        return TransientError(f"{ended}: {first}")
+    kind = _kind(name, "\n".join(complaints))
+    return kind(f"{ended}: {first}{_way_out(first) if kind is ConfigurationError else ''}")
 
 
 def _kind(name: str, said: str) -> type[RunbookError]:
     if any(words in said for words in _NO_ROOM):
         return RefusedError
+    if name == "pg_restore" and any(words in said for words in _NOT_THE_ARCHIVE):
+        return ConfigurationError
     later = _LATER + (_CHANGED_UNDER_US if name == "pg_dump" else ())
     return TransientError if any(words in said for words in later) else PermanentError
+
+
+def _way_out(said: str) -> str:
+    if _AS_ANOTHER in said:
+        return (
+            "; a right was passed on by who had it WITH GRANT OPTION, which only a superuser restores: let the owner grant it,"
+            " and take another backup"
+        )
+    return "; the server's fault, not the archive's: mend it, then restore again"
 
 
 @contextmanager

@@ -66,10 +66,6 @@ class Proof:
     restored_into: str = ""
 
 
-class RestoredOtherwiseError(VerificationError):
-    """Every stored byte is as it was written, and what came out of it is not what went in."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Prover:
     """Who proves: the bucket as the verifier, the scratch server, and a private key.
@@ -109,11 +105,7 @@ class Prover:
         identity = self._identity()
         backup = self._find(key, sha256)
         with marking.condemned(self.store, backup):
-            try:
-                proof = self._prove(backup, identity, sha256, partial(contradict, limits=self.limits))
-            except RestoredOtherwiseError as error:
-                self._refuse_another_major(backup, error)
-                raise
+            proof = self._prove(backup, identity, sha256, partial(contradict, limits=self.limits))
         log.info("%s is still GOOD: restored and compared in %.1f s", backup.key, proof.rto_s)
         return proof
 
@@ -121,7 +113,7 @@ class Prover:
         """Return whether a backup says that it is sealed to our key; after a change of keys the older ones are not."""
         return str(self._identity().to_public()) in _recipients(backup)
 
-    def _refuse_another_major(self, backup: Backup, error: RestoredOtherwiseError) -> None:
+    def _refuse_another_major(self, backup: Backup, error: VerificationError) -> None:
         """Let no difference count that another PostgreSQL may have made: it writes some definitions otherwise."""
         with self.server.session("backup version") as session:
             here = session.info.server_version // 10_000
@@ -174,7 +166,8 @@ class Prover:
             try:
                 restored, indexes = self._restore(archive, name, wanted)
             except VerificationError as error:
-                raise RestoredOtherwiseError(str(error)) from None
+                self._refuse_another_major(backup, error)
+                raise
             compared = time.monotonic()
             as_sql = schema_bytes(archive, Programs(self.limits.programs))
         return Proof(

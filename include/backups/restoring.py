@@ -13,7 +13,7 @@ from include.backups.lively import asking
 from include.backups.login import Login
 from include.backups.moving import Flow, Job
 from include.backups.programs import Programs, Running, running
-from include.errors import PermanentError, RefusedError, TransientError, VerificationError
+from include.errors import ConfigurationError, PermanentError, RefusedError, TransientError, VerificationError
 from include.settings import BackupLimits
 from include.sql import statement
 
@@ -121,7 +121,7 @@ def _wait(program: Running) -> None:
     program.output.read()
     try:
         program.check()
-    except (TransientError, RefusedError):
+    except (TransientError, RefusedError, ConfigurationError):
         raise
     except PermanentError as error:
         raise VerificationError(str(error)) from None

@@ -118,6 +118,8 @@ def test_a_complaint_names_the_object_and_never_shows_a_row(name: str, said: str
 
 
 SERVER = 'pg_dump: error: connection to server at "127.0.0.1", port 5432 failed: '
+DIED = "\npg_restore: error: a worker process died unexpectedly"
+QUERY = "pg_restore: error: could not execute query: ERROR:  "
 COPY = 'pg_restore: error: COPY failed for table "t": ERROR:  '
 
 
@@ -171,6 +173,18 @@ COPY = 'pg_restore: error: COPY failed for table "t": ERROR:  '
         ("pg_restore", f"{COPY}canceling statement due to user request", TransientError),
         ("pg_restore", 'pg_restore: error: could not execute query: ERROR:  role "x" does not exist', PermanentError),
         ("pg_restore", "pg_restore: error: a worker process died unexpectedly", TransientError),
+        ("pg_restore", f"{COPY}duplicate key{DIED}", PermanentError),
+        ("pg_restore", f"{COPY}server closed the connection unexpectedly{DIED}", TransientError),
+        ("pg_restore", f'{COPY}could not read block 7 in file "base/1/2": Input/output error', ConfigurationError),
+        ("pg_restore", f"{COPY}temporary file size exceeds temp_file_limit (1024kB)", ConfigurationError),
+        ("pg_restore", f"{QUERY}permission denied for language c", ConfigurationError),
+        ("pg_restore", f"{QUERY}permission denied to set session authorization{DIED}", ConfigurationError),
+        ("pg_restore", f"{QUERY}must be owner of extension postgis", ConfigurationError),
+        ("pg_restore", f"{QUERY}must be superuser to create a cast WITHOUT FUNCTION", ConfigurationError),
+        ("pg_restore", f'{QUERY}must be able to SET ROLE "x"', ConfigurationError),
+        ("pg_restore", f'{QUERY}extension "x" is not available', ConfigurationError),
+        ("pg_restore", f'{QUERY}unrecognized configuration parameter "a.b"', ConfigurationError),
+        ("pg_restore", f'{QUERY}could not open file "base/1/2": Too many open files', ConfigurationError),
         ("pg_restore", "pg_restore: error: input file does not appear to be a valid archive", PermanentError),
         ("pg_restore", "pg_restore: error: could not read from input file: end of file", PermanentError),
         ("pg_restore", "pg_restore: error: could not uncompress data: (null)", PermanentError),
@@ -183,7 +197,9 @@ def test_what_can_be_tried_again_what_a_guard_refused_and_what_would_fail_again(
     assert type(failure(name, 1, said)) is kind
 
 
-@pytest.mark.parametrize("words", ["server closed the connection", "out of memory", "could not connect"])
+@pytest.mark.parametrize(
+    "words", ["server closed the connection", "out of memory", "could not connect", "permission denied"]
+)
 @pytest.mark.parametrize(
     "said",
     [
@@ -196,6 +212,13 @@ def test_words_of_a_row_do_not_decide_whether_it_is_tried_again(said: str, words
     """Rows of an orchestrator are full of other programs' errors, and what is transient never becomes BAD."""
     said = f"{COPY}invalid input syntax for {said.format(words=words)}"
     assert type(failure("pg_restore", 1, said)) is PermanentError
+
+
+def test_what_a_server_cannot_take_has_a_way_out_and_stays_short() -> None:
+    complaint = f"{QUERY}permission denied for {'x' * 1000}"
+    said = str(failure("pg_restore", 1, complaint, "127.0.0.1:5432/verify_1f0c9a2e_12345678"))
+    assert said.endswith("…; the server's fault, not the archive's: mend it, then restore again")
+    assert len(said) < 400
 
 
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM])

@@ -1,0 +1,158 @@
+"""What is not the backup's fault does not make it BAD: neither the scratch server's trouble, nor what others did meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.backups import prove
+from include.backups.catalogue import Backup, Verdict
+from include.backups.prove import Proof, Prover
+from include.errors import ConfigurationError, RefusedError, VerificationError
+from sandbox.site import Site
+from tests.include.backups.damages import Tampering
+from tests.include.backups.faulty import error_of
+from tests.include.backups.world import World, world
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def here(site: Site) -> Iterator[World]:
+    with world(site) as made:
+        run(made, "create table things (id int primary key)", "insert into things values (1)")
+        yield made
+
+
+def run(here: World, *statements: str) -> None:
+    """Do something in the source as a superuser."""
+    with here.superuser() as session:
+        for each in statements:
+            session.execute(each.encode())
+
+
+def once(here: World, *statements: str) -> Callable[[], None]:
+    """Do it the first time that it is asked for."""
+    left = list(statements)
+
+    def deed() -> None:
+        run(here, *left)
+        left.clear()
+
+    return deed
+
+
+def proved(here: World) -> Proof:
+    """Take and prove one, which is good."""
+    taken = here.take()
+    found = here.prover().prove(taken.manifest.facts.key, sha256=taken.sha256)
+    assert [backup.verdict for backup in here.catalogue().backups] == [Verdict.GOOD]
+    return found
+
+
+def refused(here: World, prover: Prover, *words: str, kind: Any = ConfigurationError) -> str:
+    """Take one whose proof ends with this error; it is not proved, and not BAD."""
+    key = here.take().manifest.facts.key
+    said = error_of(lambda: prover.prove(key), kind, *words)
+    assert [backup.verdict for backup in here.catalogue().backups] == [Verdict.UNPROVED]
+    return said
+
+
+@pytest.fixture
+def role(here: World) -> Iterator[str]:
+    """A role of the source that is gone afterwards."""
+    name = f"{here.database}_role"
+    yield from _roles(here, name)
+
+
+def _roles(here: World, name: str) -> Iterator[str]:
+    run(here, f"create role {name}", f"create role {name}_2")
+    try:
+        yield name
+    finally:
+        with here.superuser() as session:
+            for each in (name, f"{name}_2"):
+                if session.execute("select from pg_roles where rolname = %s", [each]).rowcount:
+                    session.execute(f"drop owned by {each}".encode())
+                    session.execute(f"drop role {each}".encode())
+
+
+# --- the scratch server -------------------------------------------------------------------------------------------------
+
+
+def test_what_only_a_superuser_may_restore_is_not_the_backup_s_fault(here: World) -> None:
+    run(here, "create function plus(int, int) returns int language internal as 'int4pl'")
+    refused(here, here.prover(), "permission denied for language internal", "not the archive's")
+
+
+def test_a_right_that_was_passed_on_cannot_be_restored_and_is_not_the_backup_s_fault(here: World, role: str) -> None:
+    run(
+        here,
+        f"grant usage on schema public to {role}",
+        f"grant select on things to {role} with grant option",
+        f"set role {role}; grant select on things to {role}_2",
+    )
+    said = refused(here, here.prover(), "permission denied to set session authorization", "WITH GRANT OPTION")
+    assert "let the owner grant it" in said
+
+
+def test_what_breaks_in_one_of_several_jobs_of_a_restore_is_the_backup_s_fault(here: World) -> None:
+    """A constraint that its own rows do not keep: no restore of that archive will ever end well."""
+    run(
+        here,
+        "create function kept(int) returns bool immutable language sql as 'select true'",
+        "create table keepers (id int check (kept(id)))",
+        "insert into keepers values (1)",
+        "create or replace function kept(int) returns bool immutable language sql as 'select false'",
+    )
+    key = here.take().manifest.facts.key
+    error_of(lambda: here.prover().prove(key), VerificationError, "violates check constraint")
+    assert [backup.verdict for backup in here.catalogue().backups] == [Verdict.BAD]
+
+
+def test_a_difference_after_another_major_version_does_not_make_tonight_s_bad(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Prover._find
+
+    def of_16(self: Prover, key: str, sha256: str) -> Backup:
+        found = real(self, key, sha256)
+        assert found.manifest
+        older = found.manifest.facts.model_copy(update={"server_version": "16.4"})
+        return replace(found, manifest=found.manifest.model_copy(update={"facts": older}))
+
+    monkeypatch.setattr(Prover, "_find", of_16)
+    monkeypatch.setattr(prove, "refuse", lambda *_, **__: None)  # its facts are sealed, and say 17
+    prover = Tampering.of(here.prover(), "delete from things")
+    refused(here, prover, "is of PostgreSQL 16 and the scratch server of 17", kind=RefusedError)
+
+
+# --- who was killed before ----------------------------------------------------------------------------------------------
+
+
+def _folders(root: Path) -> list[Path]:
+    return [place for place in root.iterdir() if place.is_dir()]
+
+
+# --- what happens while it is taken -------------------------------------------------------------------------------------
+
+
+PLPGSQL = "create or replace function answer() returns int language plpgsql as 'begin return {}; end'"
+
+
+# --- a standby ----------------------------------------------------------------------------------------------------------
+
+UNLOGGED = (
+    "create table kept (id serial primary key)",
+    "insert into kept default values",
+    "create unlogged table cache (id serial primary key, at int)",
+    "create unlogged table below (id bigint generated always as identity (start 5)) partition by range (id)",
+    "create unlogged table below_1 partition of below for values from (0) to (100)",
+    "create unlogged sequence down increment -1 start -7",
+    "insert into cache (at) values (1), (2)",
+    "insert into below default values",
+)
