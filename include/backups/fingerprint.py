@@ -15,17 +15,21 @@ from pydantic import ValidationError
 
 from include.backups.manifest import Facts, Record
 from include.backups.source import Table, batches, one, rows
-from include.errors import VerificationError
+from include.errors import TransientError, VerificationError
 
 if TYPE_CHECKING:
     from include.backups.login import Session
 
 IN_FLUX = "in flux"
+GONE = ""
+"""The name of what the snapshot has and nobody can describe any more, since it was dropped."""
 LARGE_BYTES = 64 << 20
 BATCH = 200
 """Small tables whose statements are sent without waiting for each other."""
 
 Moved = Callable[[int], None]
+Inventory = Mapping[str, Mapping[str, str]]
+"""By kind and identity: the hash of a definition, or IN_FLUX."""
 
 
 class Contents(Record):
@@ -40,7 +44,7 @@ class Contents(Record):
 
     tables: Mapping[str, tuple[int, str]]
     sequences: Mapping[str, tuple[int, int]]
-    inventory: Mapping[str, Mapping[str, str]]
+    inventory: Inventory
     large_objects: tuple[int, int, str]
 
     @property
@@ -53,7 +57,7 @@ class Loose(NamedTuple):
     """What no snapshot holds still: how far each sequence is, and the hash of every definition."""
 
     sequences: Mapping[str, int]
-    inventory: Mapping[str, Mapping[str, str]]
+    inventory: Inventory
 
 
 class Fingerprint(Record):
@@ -84,9 +88,23 @@ def read(data: bytes) -> Fingerprint:
         raise VerificationError("the fingerprint is not one of ours") from None
 
 
-def loose(session: Session) -> Loose:
-    """Look at what no snapshot holds still: before anybody else begins to read the same moment, and after the last one ended."""
-    return Loose(sequences=last_values(session), inventory=inventory(session))
+def loose(session: Session, before: Inventory | None = None) -> Loose:
+    """Look at what no snapshot holds still: before anybody else begins to read the same moment, and after the last one ended.
+
+    :param before: the inventory before the moment was taken. A snapshot holds the text of a function still, which `pg_dump` writes,
+        and the server defines to us the newest one: what changed in between we never saw as the dump has it. TransientError if
+        something was dropped in between: a dump would have its text without its name.
+    """
+    seen = inventory(session)
+    if before is None:
+        return Loose(sequences=last_values(session), inventory=seen)
+    # Of what only a comment tells us the snapshot knows everything, so a dump of it is whole.
+    if gone := sorted(kind for kind, things in seen.items() if GONE in things and kind != "comment"):
+        raise TransientError(
+            f"something was dropped just when the backup began ({gone[0]}), and a dump of it could not be restored: nothing was read;"
+            " take another one"
+        )
+    return Loose(sequences=last_values(session), inventory=agreed(before, seen))
 
 
 def contents(
@@ -118,14 +136,21 @@ def until_now(earlier: Contents, session: Session) -> Contents:
     )
 
 
-def steady(
-    earlier: Mapping[str, Mapping[str, str]], later: Mapping[str, Mapping[str, str]]
-) -> dict[str, dict[str, str]]:
+def steady(earlier: Inventory, later: Inventory) -> dict[str, dict[str, str]]:
     """Return the earlier inventory, with IN_FLUX for every definition that is another now."""
     return {
         kind: {name: hash_ if later.get(kind, {}).get(name) == hash_ else IN_FLUX for name, hash_ in things.items()}
         for kind, things in earlier.items()
     }
+
+
+def agreed(one: Inventory, other: Inventory) -> dict[str, dict[str, str]]:
+    """Return everything that one of two inventories has, IN_FLUX unless both define it so."""
+    return {kind: _agreed(one.get(kind, {}), other.get(kind, {})) for kind in one.keys() | other.keys()}
+
+
+def _agreed(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
+    return {name: hash_ if one.get(name) == other.get(name) else IN_FLUX for name, hash_ in {**one, **other}.items()}
 
 
 def in_flux(contents: Contents) -> list[str]:
@@ -171,10 +196,21 @@ def _together(session: Session, statements: Sequence[str]) -> list[tuple[Any, ..
 
 
 def last_values(session: Session) -> dict[str, int]:
-    """Return how far each sequence is: twice its last value, and one more if that was handed out."""
+    """Return how far each sequence is: twice its last value, and one more if that was handed out.
+
+    TransientError if one of the snapshot's is gone by now, so that nobody knows how far the dump saw it.
+    """
+    from psycopg import errors
+
     found: dict[str, int] = {}
     for batch in batches(rows(session, "backup_sequences"), BATCH):
-        values = _together(session, [row["asking"] for row in batch])
+        try:
+            values = _together(session, [row["asking"] for row in batch])
+        except (errors.UndefinedTable, errors.InvalidSchemaName) as error:
+            raise TransientError(
+                f"a sequence was dropped or renamed while the database was read ({error.diag.message_primary}): this backup was"
+                " given up and does not count; take another one"
+            ) from None
         found |= {row["name"]: int(value) for row, (value,) in zip(batch, values, strict=True)}
     return found
 
@@ -183,7 +219,7 @@ def inventory(session: Session) -> dict[str, dict[str, str]]:
     """Return the hash of every object's definition by kind and identity."""
     found: dict[str, dict[str, str]] = {}
     for row in rows(session, "backup_inventory"):
-        found.setdefault(row["kind"], {})[row["name"]] = row["hash"] or ""
+        found.setdefault(row["kind"], {})[row["name"] or GONE] = row["hash"] or ""
     return found
 
 

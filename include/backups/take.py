@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from include.backups import fingerprint, keys, manifest, moving, sealing, source
-from include.backups.fingerprint import Contents, Fingerprint
+from include.backups.fingerprint import Contents, Fingerprint, Inventory
 from include.backups.lively import followed, lively
 from include.backups.login import LOCK_TIMEOUT_S, Login, hang_up
 from include.backups.manifest import AnyManifest, Facts, Manifest, Previous, Stored
@@ -86,7 +86,8 @@ class Taker:
         self._programs.path("pg_dumpall")
         with self.login.session("backup preflight") as session:
             server = self._lively("the preflight", session, lambda: source.look(session))
-        source.refuse(server, self.limits, dump_major=dump_major, known_identifier=request.known_identifier)
+            source.refuse(server, self.limits, dump_major=dump_major, known_identifier=request.known_identifier)
+            before = self._lively("the inventory", session, lambda: _inventory(session))
         key = keys.fresh(self.limits.database, server.now, request.op_id, request.attempt)
         part_bytes = max(PART_BYTES_MIN, -(-server.database_bytes // PARTS_MAX))
         with (
@@ -94,7 +95,7 @@ class Taker:
             source.snapshot(self.login, self.limits) as moment,
         ):
             log.info("%s: %d tables at %s, snapshot %s", key, len(moment.tables), moment.taken_at, moment.name)
-            dump, contents = self._read_side_by_side(moment, upload, to, request.usual_bytes)
+            dump, contents = self._read_side_by_side(moment, before, upload, to, request.usual_bytes)
             known = {"key": key, "dump_version": dump_version, "part_bytes": part_bytes, "rows": contents.rows}
             finished_at = self._lively("the clock", moment.session, lambda: source.look(moment.session)).now
             facts = self._facts(server, moment, request, finished_at=finished_at, **known)
@@ -135,14 +136,17 @@ class Taker:
         )
 
     def _read_side_by_side(
-        self, moment: Snapshot, upload: Upload, to: Sequence[Recipient], usual_bytes: int
+        self, moment: Snapshot, before: Inventory, upload: Upload, to: Sequence[Recipient], usual_bytes: int
     ) -> tuple[Stored, Contents]:
-        """Return the stored dump and the contents, both of the same moment."""
+        """Return the stored dump and the contents, both of the same moment.
+
+        :param before: the inventory before that moment.
+        """
         dumped = Flow(f"the dump of {self.login.name}", total=usual_bytes)
         printed = Flow(f"the fingerprint of {self.login.name}", total=sum(table.bytes for table in moment.tables))
         found: list[Contents] = []
         # Before pg_dump starts: what moves between its look at a sequence and ours would make a good backup differ.
-        first = self._lively("the first look", moment.session, lambda: fingerprint.loose(moment.session))
+        first = self._lively("the first look", moment.session, lambda: fingerprint.loose(moment.session, before))
 
         def print_contents() -> None:
             found.append(fingerprint.contents(moment.session, moment.tables, printed.moved, first))
@@ -212,6 +216,11 @@ def put_manifest(store: Store, done: AnyManifest) -> bytes:
         # The key is ours alone: an answer was lost and the client sent it again. The prover asks for exactly these bytes.
         log.warning("a manifest stands there already, most likely this one: %s", error)
     return text
+
+
+def _inventory(session: Session) -> Inventory:
+    source.settle(session)
+    return fingerprint.inventory(session)
 
 
 def _fingerprint(facts: Facts, contents: Contents, session: Session) -> Fingerprint:

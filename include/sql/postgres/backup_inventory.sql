@@ -3,7 +3,7 @@
 -- PostgreSQL writes some expressions differently once they were dumped and restored: `('a'::varchar)::text` for `'a'::varchar`.
 -- Therefore casts, parentheses and white space do not count in expressions; everything else does. Owners stand by name and what they
 -- may do is left out: a test restore has one owner. What extensions brought is theirs and stands as one line each in
--- backup_extensions.sql.
+-- backup_extensions.sql. What was dropped since the session's snapshot has no name any more (null).
 with
 of_extensions as (
     select classid, objid from pg_depend where deptype = 'e'

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from include.backups import prove
+from include.backups import fingerprint, prove
 from include.backups.catalogue import Backup, Verdict
 from include.backups.prove import Proof, Prover
-from include.errors import ConfigurationError, RefusedError, VerificationError
+from include.errors import ConfigurationError, RefusedError, TransientError, VerificationError
 from sandbox.site import Site
 from tests.include.backups.damages import Tampering
-from tests.include.backups.faulty import error_of
+from tests.include.backups.faulty import before, error_of
 from tests.include.backups.world import World, world
 
 pytestmark = pytest.mark.integration
@@ -141,7 +141,44 @@ def _folders(root: Path) -> list[Path]:
 # --- what happens while it is taken -------------------------------------------------------------------------------------
 
 
+def test_a_sequence_that_goes_after_the_dump_read_it_is_for_the_next_try(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(here, "create sequence tickets")
+    with monkeypatch.context() as patch:
+        before(patch, fingerprint, "until_now", once(here, "drop sequence tickets"))
+        error_of(here.take, TransientError, "a sequence was dropped or renamed")
+    assert not here.catalogue().backups
+    proved(here)
+
+
 PLPGSQL = "create or replace function answer() returns int language plpgsql as 'begin return {}; end'"
+
+
+def test_a_function_replaced_between_the_snapshot_and_our_first_look_is_in_flux(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pg_dump writes the body that the snapshot holds, and the server defines to us the newest."""
+    run(here, PLPGSQL.format(1))
+    before(monkeypatch, fingerprint, "loose", once(here, PLPGSQL.format(2)))
+    assert proved(here).in_flux == ["function public.answer()"]
+
+
+def test_a_function_dropped_between_the_snapshot_and_our_first_look_is_for_the_next_try(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(here, PLPGSQL.format(1), "comment on function answer() is 'the answer'")
+    with monkeypatch.context() as patch:
+        before(patch, fingerprint, "loose", once(here, "drop function answer()"))
+        error_of(here.take, TransientError, "dropped just when the backup began (function)")
+    assert not here.catalogue().backups
+    proved(here)
+
+
+def test_a_function_dropped_after_the_dump_read_it_is_in_flux(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(here, PLPGSQL.format(1))
+    before(monkeypatch, fingerprint, "until_now", once(here, "drop function answer()"))
+    assert "function public.answer()" in proved(here).in_flux
 
 
 # --- a standby ----------------------------------------------------------------------------------------------------------

@@ -156,3 +156,23 @@ def test_a_definition_that_is_another_or_gone_at_the_end_was_in_flux(
     assert {kind: sorted(things) for kind, things in steady.items()} == {
         kind: sorted(things) for kind, things in CONTENTS.inventory.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("before", "in_flux"),
+    [
+        ({"index": {"public.a_pkey": "i"}, "view": {"public.v": "v"}}, []),
+        ({"index": {"public.a_pkey": "i"}, "view": {"public.v": "x"}}, ["view public.v"]),
+        ({"index": {"public.a_pkey": "i"}}, ["view public.v"]),
+        (
+            {"index": {"public.a_pkey": "i", "public.b": "b"}, "view": {"public.v": "v"}, "type": {"t": "t"}},
+            ["index public.b", "type t"],
+        ),
+    ],
+)
+def test_what_two_looks_around_the_snapshot_do_not_agree_on_was_in_flux(
+    before: dict[str, dict[str, str]], in_flux: list[str]
+) -> None:
+    agreed = CONTENTS.model_copy(update={"inventory": fingerprint.agreed(before, CONTENTS.inventory)})
+    assert sorted(fingerprint.in_flux(agreed)) == in_flux
+    assert compare.differences(agreed, CONTENTS) == []
