@@ -159,6 +159,7 @@ class Prover:
         dump = manifest.objects[keys.DUMP]
         name = f"{scratch.PREFIX}{facts.op_id.replace('-', '')[:8]}_{secrets.token_hex(4)}"
         room = {"needed_bytes": dump.plain_bytes, "reserve_bytes": self.limits.spool_reserve_bytes}
+        spool.sweep(self.limits.spool)  # what the sweep of another worker does not see
         with spool.folder(self.limits.spool, name, **room) as folder:
             archive = folder / "dump"
             opener.fetch(manifest, keys.DUMP, archive)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from include.backups import fingerprint, prove
+from include.backups import fingerprint, prove, spool
 from include.backups.catalogue import Backup, Verdict
 from include.backups.prove import Proof, Prover
 from include.errors import ConfigurationError, RefusedError, TransientError, VerificationError
@@ -132,6 +132,16 @@ def test_a_difference_after_another_major_version_does_not_make_tonight_s_bad(
 
 
 # --- who was killed before ----------------------------------------------------------------------------------------------
+
+
+def test_a_proof_removes_the_opened_dump_of_one_that_was_killed_and_no_other(here: World) -> None:
+    dead = here.spool / "verify_dead"
+    dead.mkdir(parents=True)
+    (dead / "dump").write_bytes(b"plain text")
+    (dead / spool.LOCK).touch()
+    with spool.folder(here.spool, "verify_live", needed_bytes=0, reserve_bytes=0) as live:
+        proved(here)
+        assert _folders(here.spool) == [live]
 
 
 def _folders(root: Path) -> list[Path]:
