@@ -8,7 +8,7 @@ changes how it is computed raises `manifest.FORMAT`, since older fingerprints wo
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from include.backups.login import Session
 
 IN_FLUX = "in flux"
+DROPPED = "dropped"
+"""Attribute of a role that was dropped while the backup was taken: its globals may lack it, and its grants may name it."""
 GONE = ""
 """The name of what the snapshot has and nobody can describe any more, since it was dropped."""
 LARGE_BYTES = 64 << 20
@@ -232,6 +234,11 @@ def large_objects(session: Session) -> tuple[int, int, str]:
 def extensions(session: Session) -> dict[str, str]:
     """Return the version of each extension."""
     return {row["name"]: row["version"] for row in rows(session, "backup_extensions")}
+
+
+def still(roles: Mapping[str, Mapping[str, Any]], now: Collection[str]) -> dict[str, Mapping[str, Any]]:
+    """Return the roles, those that are no more as DROPPED."""
+    return {name: of if name in now else {**of, DROPPED: True} for name, of in roles.items()}
 
 
 def roles(session: Session) -> dict[str, dict[str, Any]]:

@@ -267,9 +267,10 @@ def refuse(manifest: Manifest, wanted: Fingerprint, limits: BackupLimits, usual:
 
 
 def _roles_in(globals_: bytes, wanted: Fingerprint) -> None:
-    """Every role of the fingerprint is made by the globals."""
+    """Every role of the fingerprint is made by the globals, but those that were dropped before the globals were read."""
     made = {_unquoted(name) for name in _MADE.findall(globals_.decode(errors="replace"))}
-    if missing := sorted(wanted.roles.keys() - made):
+    demanded = {name for name, of in wanted.roles.items() if not of.get(fingerprint.DROPPED)}
+    if missing := sorted(demanded - made):
         raise VerificationError(f"its globals lack the role {missing[0]}")
 
 

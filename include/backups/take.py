@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -102,10 +102,12 @@ class Taker:
             whole = self._lively(
                 "the second look", moment.session, lambda: _fingerprint(facts, contents, moment.session)
             )
+        globals_ = self._globals()
+        whole = whole.model_copy(update={"roles": fingerprint.still(whole.roles, self._roles())})
         objects = {
             keys.DUMP: dump,
             keys.FINGERPRINT: self._put_sealed(key + keys.FINGERPRINT, fingerprint.render(whole), to),
-            keys.GLOBALS: self._put_sealed(key + keys.GLOBALS, self._globals(), to),
+            keys.GLOBALS: self._put_sealed(key + keys.GLOBALS, globals_, to),
         }
         return self._finish(Manifest(format=1, facts=facts, objects=objects))
 
@@ -187,6 +189,10 @@ class Taker:
             moving.run([job], stall_s=stall_s, progress_s=progress_s, stop=program.kill)
             program.check()
         return said[0]
+
+    def _roles(self) -> Collection[str]:
+        with self.login.session("backup roles") as session:
+            return self._lively("the roles", session, lambda: fingerprint.roles(session))
 
     def _put_sealed(self, key: str, plain: bytes, to: Sequence[Recipient]) -> Stored:
         sealed = io.BytesIO()

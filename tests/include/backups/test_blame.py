@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from include.backups import fingerprint, prove, spool
+from include.backups import fingerprint, prove, spool, take
 from include.backups.catalogue import Backup, Verdict
 from include.backups.prove import Proof, Prover
 from include.errors import ConfigurationError, RefusedError, TransientError, VerificationError
+from sandbox.components import postgres
 from sandbox.site import Site
 from tests.include.backups.damages import Tampering
 from tests.include.backups.faulty import before, error_of
@@ -149,6 +150,16 @@ def _folders(root: Path) -> list[Path]:
 
 
 # --- what happens while it is taken -------------------------------------------------------------------------------------
+
+
+def test_a_role_that_is_dropped_while_a_backup_is_taken_does_not_make_it_bad(
+    here: World, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(here, f"grant select on things to {role}")
+    before(monkeypatch, take.Taker, "_globals", once(here, f"drop owned by {role}", f"drop role {role}"))
+    proved(here)
+    with postgres.connect(here.site, database="postgres", server="postgres_scratch") as session:
+        session.execute(f"drop role {role}".encode())  # the restore needed it
 
 
 def test_a_sequence_that_goes_after_the_dump_read_it_is_for_the_next_try(

@@ -6,7 +6,7 @@ import pytest
 
 from include.backups import keys, prove
 from include.backups.catalogue import Backup
-from include.backups.fingerprint import Fingerprint
+from include.backups.fingerprint import Fingerprint, still
 from include.backups.manifest import Manifest, Previous
 from include.errors import VerificationError
 from include.settings import BackupLimits
@@ -190,6 +190,12 @@ def test_globals_that_make_every_role_are_believed() -> None:
 def test_globals_may_make_more_roles_than_the_database_names() -> None:
     prove._roles_in(GLOBALS, fingerprint(roles={"owner": {}}))
     prove._roles_in(GLOBALS, fingerprint(roles={}))
+
+
+def test_globals_need_not_make_a_role_that_was_dropped_before_they_were_read() -> None:
+    roles = still({"owner": {"login": True}, "gone": {"login": False}}, {"owner", "new"})
+    assert roles == {"owner": {"login": True}, "gone": {"login": False, "dropped": True}}
+    prove._roles_in(GLOBALS, fingerprint(roles=roles))
 
 
 @pytest.mark.parametrize(
