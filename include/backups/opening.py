@@ -14,8 +14,8 @@ from include.backups import moving, sealing, spool
 from include.backups.keys import DUMP
 from include.backups.manifest import Manifest
 from include.backups.moving import Flow, Job, Tap
-from include.backups.store import Download, Store
-from include.errors import ConfigurationError, PermanentError, RefusedError, VerificationError
+from include.backups.store import Store
+from include.errors import VerificationError
 from include.settings import BackupLimits
 
 if TYPE_CHECKING:
@@ -53,17 +53,9 @@ class Opener:
             job = Job(flow, lambda: self._open(manifest, name, file, flow))
             moving.run([job], stall_s=self.limits.stall_s, progress_s=self.limits.progress_s, stop=lambda: None)
 
-    def _stored(self, key: str, version_id: str) -> Download:
-        try:
-            return self.store.open(key, version_id)
-        except (ConfigurationError, RefusedError):
-            raise
-        except PermanentError as error:  # nobody ever stored what the manifest names
-            raise VerificationError(str(error)) from None
-
     def _open(self, manifest: Manifest, name: str, to: sealing.Sink, flow: Flow) -> None:
         key, stored = manifest.facts.key + name, manifest.objects[name]
-        sealed = Tap(self._stored(key, stored.version_id), flow)
+        sealed = Tap(self.store.open(key, stored.version_id), flow)
         plain = Weighed(to)
         try:
             sealing.unseal(sealed, plain, self.identity)

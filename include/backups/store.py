@@ -36,7 +36,11 @@ TIMES_RESUMED = 5
 
 _GONE = frozenset({"NoSuchKey", "NoSuchVersion", "404"})
 _WITHDRAWN = "NoSuchUpload"
-_LATER = frozenset({"SlowDown", "RequestTimeout", "InternalError", "OperationAborted"})
+_NEVER_STORED = "InvalidArgument"
+"""What S3 says when it is asked for a version whose id it never gave."""
+_LATER = frozenset(
+    {"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "InternalError", "OperationAborted"}
+)
 _MEANT: Mapping[str, tuple[type[RunbookError], str]] = {
     **dict.fromkeys(_GONE, (VerificationError, "it is not there")),
     _WITHDRAWN: (
@@ -51,6 +55,14 @@ _MEANT: Mapping[str, tuple[type[RunbookError], str]] = {
     **dict.fromkeys(
         ("ExpiredToken", "InvalidToken", "TokenRefreshRequired", "RequestExpired"),
         (ConfigurationError, "the credentials of {who} have expired; renew them"),
+    ),
+    "InvalidObjectState": (
+        ConfigurationError,
+        "it lies in an archive, from which the store must bring it back first; let no rule of the bucket move backups there",
+    ),
+    **dict.fromkeys(
+        ("KMS.DisabledException", "KMS.NotFoundException", "KMS.KMSInvalidStateException"),
+        (ConfigurationError, "the key by which the store itself encrypts is disabled or gone; let its owner enable it"),
     ),
     "RequestTimeTooSkewed": (ConfigurationError, "this machine's clock is wrong; set it by NTP"),
     **dict.fromkeys(
@@ -217,8 +229,11 @@ class Store:
             self.client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
 
     @contextmanager
-    def explained(self, deed: str, *, gone_is_fine: bool = False) -> Iterator[None]:
-        """Turn what the client raises into an error of ours that says what was tried."""
+    def explained(self, deed: str, *, gone_is_fine: bool = False, reads: bool = False) -> Iterator[None]:
+        """Turn what the client raises into an error of ours that says what was tried.
+
+        :param reads: a version is asked for by its id.
+        """
         from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
         try:
@@ -227,6 +242,10 @@ class Store:
             code = str(error.response.get("Error", {}).get("Code", ""))
             if gone_is_fine and code in {*_GONE, _WITHDRAWN}:
                 return
+            if reads and code == _NEVER_STORED:
+                raise VerificationError(
+                    f"the store refused to {deed} ({code}): no such version was ever stored"
+                ) from None
             status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
             raise self._in_our_words(code, status, deed) from None
         except NoCredentialsError:
@@ -376,7 +395,7 @@ class Download:
     def _from(self, offset: int) -> Any:
         wanted = {"Range": f"bytes={offset}-"} if offset else {}
         which = {"VersionId": self.version_id} if self.version_id else {}
-        with self.store.explained(f"read {self.key}"):
+        with self.store.explained(f"read {self.key}", reads=bool(which)):
             answer = self.store.client.get_object(Bucket=self.store.bucket, Key=self.key, **which, **wanted)
         if offset and not str(answer.get("ContentRange", "")).startswith(f"bytes {offset}-"):
             raise PermanentError(f"the store cannot go on with {self.key} where it broke")

@@ -19,7 +19,14 @@ import pytest
 from include.backups import fingerprint, lively, login, prove, restoring, scratch, source, take
 from include.backups.catalogue import Verdict
 from include.backups.store import CONFIG
-from include.errors import ConfigurationError, RefusedError, RunbookError, TransientError, VerificationError
+from include.errors import (
+    ConfigurationError,
+    PermanentError,
+    RefusedError,
+    RunbookError,
+    TransientError,
+    VerificationError,
+)
 from sandbox.components import postgres
 from sandbox.site import PROJECT, Site
 from tests.faults import answers
@@ -618,6 +625,8 @@ READS_REFUSED: list[Refusal] = [
     ("GetObject", answers.reset_after(1000), TransientError, ["broke 6 times"]),
     ("GetObject", answers.error(400, "ExpiredToken"), ConfigurationError, ["backup_verifier", "expired", "renew"]),
     ("GetObject", answers.error(403, "AccessDenied"), ConfigurationError, ["backup_verifier", "deploy/s3"]),
+    ("GetObject", answers.error(403, "InvalidObjectState"), ConfigurationError, ["archive", "bring it back"]),
+    ("GetObject", answers.error(501, "NotImplemented"), PermanentError, ["NotImplemented"]),
     ("PutObjectRetention", answers.error(403, "AccessDenied"), ConfigurationError, ["lock", "deploy/s3"]),
     ("PutObjectTagging", answers.error(403, "AccessDenied"), ConfigurationError, ["mark", "deploy/s3"]),
     ("ListObjectVersions", answers.error(403, "RequestTimeTooSkewed"), ConfigurationError, ["clock", "NTP"]),

@@ -12,7 +12,14 @@ from include.backups import keys
 from include.backups.manifest import Manifest, Stored
 from include.backups.opening import Opener
 from include.backups.store import Store, Upload
-from include.errors import ConfigurationError, PermanentError, RefusedError, RunbookError, VerificationError
+from include.errors import (
+    ConfigurationError,
+    PermanentError,
+    RefusedError,
+    RunbookError,
+    TransientError,
+    VerificationError,
+)
 from include.settings import BackupLimits
 from tests.include.backups.bucket import Bucket, client_error
 from tests.include.backups.samples import KEY, facts, manifest
@@ -100,9 +107,14 @@ def test_what_arrived_wrong_once_is_fetched_once_more(
         (client_error("InvalidArgument", 400), VerificationError, 2),
         (client_error("AccessDenied", 403), ConfigurationError, 1),
         (client_error("SlowDown", 503), RunbookError, 1),
+        (client_error("Throttling", 400), TransientError, 1),
+        (client_error("InvalidObjectState", 403), ConfigurationError, 1),
+        (client_error("KMS.DisabledException", 400), ConfigurationError, 1),
+        (client_error("MethodNotAllowed", 405), PermanentError, 1),
+        (client_error("NotImplemented", 501), PermanentError, 1),
     ],
 )
-def test_a_version_that_was_never_stored_is_the_backup_s_fault_and_a_right_that_lacks_is_not(
+def test_a_version_that_was_never_stored_is_the_backup_s_fault_and_one_that_is_not_handed_out_is_not(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[RunbookError], times: int
 ) -> None:
     whole, asked = backup(bucket), []
