@@ -135,6 +135,10 @@ class Catalogue(Generic[M]):
         """The newest one that counts."""
         return next((backup for backup in reversed(self.backups) if backup.is_good), None)
 
+    def good_before(self, key: str) -> Backup[M] | None:
+        """The newest one that counts and is older than this backup: what a later one holds says nothing about it."""
+        return next((backup for backup in reversed(self.backups) if backup.is_good and backup.key < key), None)
+
     def find(self, key: str) -> Backup[M]:
         """Return the backup with this key, or the newest good one for ""; ConfigurationError if there is none."""
         if not key and self.newest_good:

@@ -83,7 +83,7 @@ class Prover:
         """Prove one backup and mark it; VerificationError if it is BAD.
 
         :param sha256: of the manifest that was taken; another one at this key is BAD. "" takes what is there.
-        :param usual: the newest good backup, against which a sudden shrinking shows.
+        :param usual: the newest good backup before it, against which a sudden shrinking shows.
         """
         identity = self._identity()
         backup = self._find(key, sha256)

@@ -205,7 +205,7 @@ class ProveBackupOperator(BackupOperator):
         prover, taken = backups.prover(self.limits), evidence_of(self.taken, "uploaded")
         if not taken:
             raise RefusedError("the report of the take names no backup: trigger the runbook again")
-        usual = catalogue.look(prover.store, self.limits.database).newest_good
+        usual = catalogue.look(prover.store, self.limits.database).good_before(taken["key"])
         with self.leased(context, Mode.VERIFY):
             proof = prover.prove(taken["key"], sha256=taken["manifest"], usual=usual)
         return Report(source=self.source, checked=1, findings=tuple(self._said(proof)))

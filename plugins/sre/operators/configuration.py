@@ -137,8 +137,7 @@ class AfterTakenOperator(ConfigurationOperator):
         from include.configuration import reading
         from sre.hooks import configuration
 
-        found = reading.backups(configuration.verifier(), self.namespace).backups
-        return next((each for each in reversed(found) if each.is_good and each.key < key), None)
+        return reading.backups(configuration.verifier(), self.namespace).good_before(key)
 
 
 class ProveConfigurationOperator(AfterTakenOperator):

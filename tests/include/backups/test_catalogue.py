@@ -144,6 +144,17 @@ def test_the_newest_is_any_that_can_be_read_and_the_newest_good_only_one_that_wa
     assert (found.newest_good.key if found.newest_good else None) == (key(newest_good) if newest_good else None)
 
 
+@pytest.mark.parametrize(("of_day", "before"), [(0, None), (1, None), (2, 1), (3, 1), (4, 3), (5, 3)])
+def test_a_backup_is_judged_by_the_newest_good_one_before_it_and_by_no_later_one(
+    of_day: int, before: int | None
+) -> None:
+    good = Verdict.GOOD
+    found = of(backup(1, good), backup(2, Verdict.BAD), backup(3, good), backup(4), backup(5, good)).good_before(
+        key(of_day)
+    )
+    assert (found.key if found else None) == (key(before) if before else None)
+
+
 def test_a_backup_is_found_by_its_key_with_and_without_the_slash_and_the_newest_good_one_without_any() -> None:
     found = of(backup(1, Verdict.GOOD), backup(2, Verdict.BAD))
     assert found.find(key(2)).key == key(2)

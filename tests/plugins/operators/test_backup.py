@@ -2,10 +2,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk import Context
 
+from include.backups import catalogue
+from include.backups.catalogue import Backup, Catalogue, Mark, Verdict
 from include.errors import (
     ConfigurationError,
     OutcomeUnknownError,
@@ -18,7 +23,9 @@ from include.errors import (
 from include.findings import Finding, Report, Severity
 from include.looking import blind
 from include.settings import BackupLimits
-from sre.operators.backup import SweepBackupsOperator, evidence_of, is_bad
+from sre.hooks import backups
+from sre.operators.backup import ProveBackupOperator, SweepBackupsOperator, evidence_of, is_bad
+from tests.include.backups.samples import AT, KEY, at_key
 
 
 def finding(check: str, severity: Severity = Severity.OK, **evidence: Any) -> Finding:
@@ -94,6 +101,26 @@ def test_a_backup_that_could_not_be_compared_says_nothing_about_itself(error: Ba
 )
 def test_without_a_proof_or_with_a_good_one_no_backup_is_bad(report: Mapping[str, Any] | None) -> None:
     assert not is_bad(report)
+
+
+def test_an_older_backup_that_is_proved_anew_is_not_judged_by_a_younger_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = [catalogued(day, Verdict.GOOD) for day in (1, 2, 3)]
+    found, asked = Catalogue(backups=[*good, catalogued(4)], unfinished=()), dict[str, Any]()
+    prover = SimpleNamespace(store=None, prove=lambda key, **how: asked.update(how, key=key))
+    monkeypatch.setattr(backups, "prover", lambda _: prover)
+    monkeypatch.setattr(catalogue, "look", lambda *_: found)
+    monkeypatch.setattr(ProveBackupOperator, "leased", lambda *_: nullcontext())
+    monkeypatch.setattr(ProveBackupOperator, "_said", lambda *_: [finding("proved")])
+    for key, before in ((good[1].key, good[0]), (found.backups[3].key, good[2])):
+        taken = handed_on(finding("uploaded", key=key, manifest="c"))
+        ProveBackupOperator(task_id="prove_backup", limits=BackupLimits(), taken=taken).look(Context())
+        assert asked == {"key": key, "sha256": "c", "usual": before}
+
+
+def catalogued(day: int, verdict: Verdict = Verdict.UNPROVED) -> Backup:
+    key = KEY.replace("2026/11/25", f"2026/11/0{day}")
+    mark = Mark(verdict=verdict, at=AT, manifest="c")
+    return Backup(key=key, version_id="v", stored_at=AT, sha256="c", manifest=at_key(key), mark=mark)
 
 
 def test_a_step_that_is_ended_from_outside_stops_and_one_that_is_over_does_not_mind() -> None:
