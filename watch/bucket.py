@@ -4,23 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
+from include.backups import keys, manifest
 from include.backups.store import CONFIG, SMALL, Store
-from include.errors import ConfigurationError
+from include.errors import ConfigurationError, VerificationError
 from watch.settings import WatchSettings, require_bucket
 
 
 class Remembering(Store):
-    """A store that reads each version of a small object once: manifests, of 2 kB each, a few thousand in the years of a process."""
+    """A store that fetches each manifest once that arrived whole: 2 kB each, a few thousand in the years of a process."""
 
     def __init__(self, client: Any, bucket: str, *, who: str) -> None:
         super().__init__(client, bucket, who=who)
-        self._read: dict[str, bytes] = {}
+        self._whole: dict[tuple[str, str], bytes] = {}
 
     def get(self, key: str, version_id: str, *, limit: int = SMALL) -> bytes:
-        """Return a small object whole; from memory if this version was read before. Tags, which change, are always asked for."""
-        if version_id not in self._read:
-            self._read[version_id] = super().get(key, version_id, limit=limit)
-        return self._read[version_id]
+        """Return a small object; from memory if this version of it arrived whole before. Tags, which change, are always asked for."""
+        place = (key, version_id)
+        if place in self._whole:
+            return self._whole[place]
+        text = super().get(key, version_id, limit=limit)
+        if _is_whole(text, key):
+            self._whole[place] = text
+        return text
+
+
+def _is_whole(text: bytes, key: str) -> bool:
+    try:
+        manifest.read(text, key.removesuffix(keys.MANIFEST))
+    except VerificationError:
+        return False
+    return True
 
 
 def open_bucket(settings: WatchSettings) -> Remembering:

@@ -15,6 +15,8 @@ from include.errors import ConfigurationError, TransientError
 from sandbox.components.s3 import BUCKET, client
 from sandbox.components.watch import environment
 from sandbox.site import Site
+from tests.faults import answers
+from tests.faults.storefront import storefront
 from tests.watch.backups import Backups, rendered
 from watch.__main__ import _look
 from watch.clock import Clock
@@ -253,6 +255,21 @@ def test_a_look_reads_the_marks_of_seven_days_and_no_manifest_twice(backups: Bac
         f"{key.rpartition('/2026')[2]}manifest.json" for key in keys[:2]
     )
     assert (len(lists), len(marks)) == (3, 3 * 2)
+
+
+@pytest.mark.integration
+def test_a_manifest_that_arrived_wrong_is_fetched_once_more_and_remembered_when_it_is_whole(
+    backups: Backups, source: Any
+) -> None:
+    backups.good(TONIGHT)
+    with storefront(backups.site.ports["s3"]) as front:
+        front.fault("GetObject", answers.flip_answer(300), times=1)
+        looking = source(s3_endpoint_url=front.url)
+        manifests = asked_by(looking, "GetObject")
+        for _ in range(3):
+            shown = gauges(looking)
+            assert (shown["newest_good_backup_timestamp_seconds"], shown["backups_bad"]) == (TONIGHT.timestamp(), 0)
+    assert len(manifests) == 2
 
 
 @pytest.mark.integration
