@@ -108,13 +108,19 @@ class Running:
         return self.process.stdout
 
     def kill(self) -> None:
-        """End it and all that it started; nothing if it has ended."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        """End it and all that it started; nothing if nobody is left, or after `running`: its number may be another's by then."""
+        if self.process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
     def check(self) -> None:
-        """Wait for its end; RunbookError with its own first complaint if it failed."""
-        code = self.process.wait()
+        """Wait for its end; RunbookError with its own first complaint if it failed.
+
+        It stays a zombie, which keeps its number, until `running` has ended what it left behind.
+        """
+        ended = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
+        assert ended  # we waited
+        code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
         self.complaints.seek(0)
         said = self.complaints.read(100_000).decode(errors="replace")
         if code:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -321,6 +322,18 @@ def test_who_is_killed_says_so_and_killing_again_is_no_error() -> None:
         with pytest.raises(RunbookError, match=r"^sleep was ended by signal 9: it gave no reason$"):
             program.check()
         program.kill()
+
+
+def test_nobody_else_is_killed_who_may_have_the_number_of_a_program_that_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A zombie keeps its number; once it is gone, anybody can have it."""
+    killed: list[tuple[int, bool]] = []
+    monkeypatch.setattr(os, "killpg", lambda pid, _: killed.append((pid, Path(f"/proc/{pid}").exists())))
+    with programs.running(["true"]) as program:
+        program.check()
+        program.check()
+        program.kill()
+    program.kill()
+    assert killed == [(program.process.pid, True)] * 2
 
 
 def test_a_program_is_told_the_login_but_no_word_of_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
