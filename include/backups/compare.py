@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from include.backups.fingerprint import IN_FLUX, Contents
 
 SHOWN = 3
+TEMPLATES = frozenset({"public"})
+"""Schemas that every new database has, whether or not the original does: a dump does not drop them."""
 
 
 def differences(wanted: Contents, found: Contents, without: Set[str] = frozenset()) -> list[str]:
@@ -46,9 +48,8 @@ def _inventory(
     owners = {f"{thing} to {role}" for thing, role in wanted.get("owner", {}).items()}
     for kind in (wanted.keys() | found.keys()) - without:
         here, there = (_without(side.get(kind, {}), owners if kind == "grants" else set()) for side in (wanted, found))
-        yield from _missing(
-            kind, {name: hash_ for name, hash_ in here.items() if hash_ != IN_FLUX or name in there}, there
-        )
+        expected = {name: hash_ for name, hash_ in here.items() if hash_ != IN_FLUX or name in there}
+        yield from _missing(kind, expected, _without(there, TEMPLATES - here.keys() if kind == "schema" else set()))
         for name in here.keys() & there.keys():
             if here[name] not in {there[name], IN_FLUX}:
                 yield f"{kind} {name} is defined otherwise"

@@ -3,16 +3,16 @@
 -- to their own hash `1.0` is `1.00`.
 -- The hash of a row is a sum of its columns' hashes, each times a constant: added up as it is, two rows that swap a value keep the sum.
 -- So it is hashed once more before it is added up.
--- Tables of extensions are theirs to fill; what is unlogged cannot be read on a standby. Partitioned tables hold no rows, but are
--- locked too. The rows of partitions count for the table that they are of (`root`): a restore sorts them in anew, and hashes of an
--- enum, say, differ from server to server.
+-- Tables of extensions are theirs to fill. What is unlogged cannot be read on a standby: a dump of one has such a table without its
+-- rows, and so has what it restores to. Partitioned tables hold no rows, but are locked too. The rows of partitions count for the
+-- table that they are of (`root`): a restore sorts them in anew, and hashes of an enum, say, differ from server to server.
 select
     c.oid::int8 as oid,
     quote_ident(n.nspname) || '.' || quote_ident(c.relname) as name,
     coalesce(quote_ident(rn.nspname) || '.' || quote_ident(r.relname), quote_ident(n.nspname) || '.' || quote_ident(c.relname)) as root,
     c.relkind = 'r' as has_rows,
     (pg_relation_size(c.oid) / current_setting('block_size')::int)::int8 as blocks,
-    format(
+    case when c.relpersistence = 'u' and pg_is_in_recovery() then 'select 0, ''0''' else format(
         'select count(*), coalesce(sum(hashtextextended(hash_record_extended(row(%s), 0)::text collate "C", 0)), 0)::text from only %I.%I',
         (
             select string_agg(
@@ -28,14 +28,13 @@ select
             )
             from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
         ), n.nspname, c.relname
-    ) as hashing
+    ) end as hashing
 from pg_class c
 join pg_namespace n on n.oid = c.relnamespace
 left join pg_class r on r.oid = pg_partition_root(c.oid)
 left join pg_namespace rn on rn.oid = r.relnamespace
 where c.relkind in ('r', 'p')
     and c.relpersistence <> 't'
-    and not (c.relpersistence = 'u' and pg_is_in_recovery())
     and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
     and not exists (
         select from pg_depend d

@@ -17,6 +17,7 @@ from sandbox.components import postgres
 from sandbox.site import Site
 from tests.include.backups.damages import Tampering
 from tests.include.backups.faulty import before, error_of
+from tests.include.backups.servers import caught_up, own_servers, standby
 from tests.include.backups.world import World, world
 
 pytestmark = pytest.mark.integration
@@ -132,6 +133,11 @@ def test_a_difference_after_another_major_version_does_not_make_tonight_s_bad(
     refused(here, prover, "is of PostgreSQL 16 and the scratch server of 17", kind=RefusedError)
 
 
+def test_a_template_that_has_the_schema_public_and_a_source_that_dropped_it_are_equal(here: World) -> None:
+    run(here, "create schema own", "create table own.things (id int)", "drop schema public cascade")
+    proved(here)
+
+
 # --- who was killed before ----------------------------------------------------------------------------------------------
 
 
@@ -214,3 +220,16 @@ UNLOGGED = (
     "insert into cache (at) values (1), (2)",
     "insert into below default values",
 )
+
+
+def test_what_a_standby_cannot_show_is_as_a_restore_makes_it(site: Site) -> None:
+    with own_servers(site, "blame") as own:
+        with postgres.connect(own.site, database="postgres") as session:
+            session.execute("create database private")
+            session.execute("grant connect on database private to ops_backup")
+        run(World(own.site, "private"), *UNLOGGED)
+        with standby(own) as beside:
+            caught_up(own, beside)
+            proof = proved(World(beside, "private"))
+    assert proof.backup.manifest
+    assert proof.backup.manifest.facts.rows == 1

@@ -176,3 +176,18 @@ def test_what_two_looks_around_the_snapshot_do_not_agree_on_was_in_flux(
     agreed = CONTENTS.model_copy(update={"inventory": fingerprint.agreed(before, CONTENTS.inventory)})
     assert sorted(fingerprint.in_flux(agreed)) == in_flux
     assert compare.differences(agreed, CONTENTS) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found_there", "sentences"),
+    [
+        ({"own": ""}, {"own": "", "public": ""}, []),
+        ({"own": "", "public": ""}, {"own": ""}, ["schema public is missing"]),
+        ({"own": ""}, {"own": "", "other": ""}, ["schema other was not there"]),
+    ],
+)
+def test_the_schema_that_every_new_database_has_may_be_there(
+    wanted: dict[str, str], found_there: dict[str, str], sentences: list[str]
+) -> None:
+    here, there = (CONTENTS.model_copy(update={"inventory": {"schema": side}}) for side in (wanted, found_there))
+    assert compare.differences(here, there) == sentences
