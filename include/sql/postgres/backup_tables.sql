@@ -1,6 +1,6 @@
 -- Which tables hold rows that a dump copies, and which statement hashes them? Columns stand by name, an order that a restore keeps.
--- Types whose own hash tells every two values apart are hashed as they are, which is twice as fast; all others by their text, since
--- to their own hash `1.0` is `1.00`.
+-- Types that spell each value in one way are hashed as they are, which is twice as fast; all others by their text, since to their own
+-- hash `1.0` is `1.00`. It stays a hash: an int8 or a timestamp is folded to 32 bits first (-1 is as 4294967295).
 -- The hash of a row is a sum of its columns' hashes, each times a constant: added up as it is, two rows that swap a value keep the sum.
 -- So it is hashed once more before it is added up.
 -- Tables of extensions are theirs to fill. What is unlogged cannot be read on a standby: a dump of one has such a table without its
