@@ -213,6 +213,7 @@ create or replace function ops_cleanup.empty_partition(of_op uuid, of_subject te
     set search_path = pg_catalog, pg_temp
     set timezone = 'UTC'
     set lock_timeout = '200ms'
+    set enable_nestloop = off  -- the planner hopes for an early end, and would compare each row with all receipts
 as $$
 declare
     unknown boolean;

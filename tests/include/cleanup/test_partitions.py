@@ -196,3 +196,22 @@ def test_a_row_that_comes_while_a_partition_is_dropped_is_kept(partitioned: Yard
         other.execute("commit")
         assert session.execute(drop).fetchall() == [(False,)]
     assert partitioned.ask("select message from logs_old") == [("late",)]
+
+
+def test_a_partition_is_compared_in_seconds_however_many_rows_it_has(partitioned: Yard) -> None:
+    yard = partitioned
+    with yard.superuser() as session:
+        session.execute(
+            "insert into execution_logs (id, execution_id, level, message, created_at)"
+            " select 1000 + row_number() over (), execution_id, level, 'many', created_at from logs_old, generate_series(1, 400)"
+        )
+        session.execute("analyze execution_logs")
+        session.execute(
+            "select ops_cleanup.record_receipt(%s, 'execution_logs/' || day || '/0001', 'execution_logs', 'k', 'v', %s, ids, states)"
+            " from (select (created_at at time zone 'UTC')::date as day, array_agg(id) as ids, array_agg(xmin::text) as states"
+            " from logs_old group by 1) as listed",
+            [yard.op_id, "0" * 64],
+        )
+    with yard.world.login("ops_cleanup").session("test", statement_timeout="5s") as session:
+        query = "select ops_cleanup.empty_partition(%s, 'execution_logs', 'public.logs_old')"
+        assert session.execute(query, [yard.op_id]).fetchall() == [(True,)]
