@@ -22,8 +22,8 @@ UNTIMED = {
     "idle_in_transaction_session_timeout": "0",  # the snapshot waits while other sessions read it
     "client_connection_check_interval": "10s",  # a query of a process that was killed ends by itself
 }
-READABLE = {"datestyle": "ISO", "timezone": "UTC"}
-"""A database may have another style set for everybody, which the client cannot read."""
+READABLE = {"datestyle": "ISO", "timezone": "UTC", "client_encoding": "UTF8"}
+"""A database may have another style set for everybody, which the client cannot read, or another encoding than our statements."""
 ALIVE = {"tcp_user_timeout": 60_000, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 """By which the kernel notices that a peer is gone; not one behind something that acknowledges for it."""
 LOCK_TIMEOUT_S = 30

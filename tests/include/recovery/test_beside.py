@@ -80,6 +80,17 @@ def test_bug_30_a_table_that_others_work_on_is_analyzed_last_and_not_forgotten(h
         assert analyzed(autovacuum) == {"a_busy", "free"}
 
 
+def test_names_in_a_database_that_is_not_utf8_arrive_as_they_are(here: Scene) -> None:
+    name = f"{here.database}_latin"
+    with here.superuser("postgres") as server:
+        made = f"create database {name} encoding 'LATIN1' lc_collate 'C' lc_ctype 'C' template template0"
+        server.execute(made.encode())
+    with here.superuser(name) as session:
+        session.execute("create table größe (id int)")
+    with here.reader.to(name).session("a test") as session:
+        assert session.execute("select count(*) from größe".encode()).fetchone() == (0,)
+
+
 def analyzed(session: Connection) -> set[str]:
     session.execute("select pg_stat_clear_snapshot()")
     found = session.execute("select relname from pg_stat_user_tables where last_analyze is not null")
