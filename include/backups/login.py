@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from include.errors import ConfigurationError, RunbookError, TransientError
-from include.probes.postgres import CONNECT_TIMEOUT_S, explained
+from include.probes.postgres import ALIVE, CONNECT_TIMEOUT_S, explained
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -24,8 +24,6 @@ UNTIMED = {
 }
 READABLE = {"datestyle": "ISO", "timezone": "UTC", "client_encoding": "UTF8"}
 """A database may have another style set for everybody, which the client cannot read, or another encoding than our statements."""
-ALIVE = {"tcp_user_timeout": 60_000, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
-"""By which the kernel notices that a peer is gone; not one behind something that acknowledges for it."""
 LOCK_TIMEOUT_S = 30
 """How long a table may be locked by others; a backup that waits longer holds up everybody behind it."""
 _OURS = frozenset(

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from include.errors import ConfigurationError, PermanentError, RefusedError, TransientError
 from include.masking import one_line
+from include.probes.postgres import ALIVE, CONNECT_TIMEOUT_S
 
 if TYPE_CHECKING:
     import psycopg
 
     Session = psycopg.Connection[tuple[Any, ...]]
 
-CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_S = 10
-ALIVE = {"tcp_user_timeout": 60_000, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
-"""By which the kernel notices that the server is gone: who waits for it holds a lease meanwhile."""
 SAID_BY_LIBPQ = ("authentication failed", "does not exist", "permission denied", "no pg_hba.conf entry")
 """A refused login has no SQLSTATE on the client's side, only words."""
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 CONNECT_TIMEOUT_S = 5
+ALIVE = {"tcp_user_timeout": 60_000, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+"""By which the kernel notices that a server is gone; not one behind something that acknowledges for it."""
 SLOTS_TAKEN = ("too many clients already", "remaining connection slots are reserved")
 """How the server says that its connection pool is full; libpq gives no SQLSTATE for a failed login."""
 WRONG_LOGIN = (

@@ -15,8 +15,9 @@ import pytest
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 
-from include.backups.login import ALIVE, Login, hang_up
+from include.backups.login import Login, hang_up
 from include.errors import ConfigurationError, RunbookError, TransientError
+from include.probes.postgres import ALIVE
 
 PARAMETERS: dict[str, Any] = {
     "host": "db.example",
